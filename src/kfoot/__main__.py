@@ -1,0 +1,5 @@
+import sys
+
+from kfoot.cli import main
+
+sys.exit(main())
