@@ -28,8 +28,15 @@ class InputError(KfootError):
     ``where`` is "line 12" or "offset 4096", ``expected`` what should have stood there.
     """
 
-    def __init__(self, path: Path | str, message: str, *, where: str | None = None,
-                 expected: str | None = None, hint: str | None = None):
+    def __init__(
+        self,
+        path: Path | str,
+        message: str,
+        *,
+        where: str | None = None,
+        expected: str | None = None,
+        hint: str | None = None,
+    ):
         place = f"{path}: {where}" if where else f"{path}"
         tail = f" (expected {expected})" if expected else ""
         super().__init__(f"{place}: {message}{tail}", hint=hint)

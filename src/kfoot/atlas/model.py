@@ -122,10 +122,10 @@ class Atlas(Protocol):
         """struct file_system_type name to the file that defines it."""
 
     def anon_inode(self, name: str) -> Place:
-        """"[eventfd]" and the like."""
+        """ "[eventfd]" and the like."""
 
     def socket(self, family: str, type: str | None, protocol: str | None) -> Place:
-        """"AF_INET", "SOCK_STREAM", "TCP" to the protocol's implementation."""
+        """ "AF_INET", "SOCK_STREAM", "TCP" to the protocol's implementation."""
 
     def device(self, kind: str, name: str, major: int | None, minor: int | None) -> Place:
         """A char or block device by driver name (of /sys/dev or /proc/devices) or fixed number."""

@@ -43,8 +43,13 @@ def _load(name: str, path: Path) -> ModuleType:
 
 def overview() -> str:
     """The text of ``kfoot --help``."""
-    lines = ["usage: kfoot COMMAND ...", "",
-             "Run any workload and get its Linux kernel footprint, as evidence.", "", "commands:"]
+    lines = [
+        "usage: kfoot COMMAND ...",
+        "",
+        "Run any workload and get its Linux kernel footprint, as evidence.",
+        "",
+        "commands:",
+    ]
     for name, path in commands().items():
         lines.append(f"  {name:<10} {docstring(path).splitlines()[0].rstrip('.')}")
     lines += ["", "`kfoot COMMAND --help` says more; start with `kfoot run -- ls -l`."]
@@ -73,7 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     module = _load(name, known[name])
     text = docstring(known[name])
     parser = argparse.ArgumentParser(
-        prog=f"kfoot {name}", description=text, allow_abbrev=False,
+        prog=f"kfoot {name}",
+        description=text,
+        allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.configure(parser)
@@ -81,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = module.run(parser.parse_args(rest))
         sys.stdout.flush()
     except KfootError as error:
-        if name in _RECORDING and error.status == 2 and not getattr(error, "usage", False):
+        if name in _RECORDING and error.status == 2:
             error.status = 125
         return _complain(error)
     except KeyboardInterrupt:

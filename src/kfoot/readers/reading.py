@@ -81,7 +81,7 @@ class EventKey(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One step in the order a thread took it; equal neighbours are folded into ``count``."""
+    """One step in the order a thread took it; equal neighbours are folded into ``times``."""
 
     process: int
     tid: int
@@ -91,7 +91,7 @@ class Step(NamedTuple):
     object: int | None
     request: Request | None
     outcome: str
-    count: int
+    times: int
 
 
 @dataclass(slots=True)
@@ -109,7 +109,8 @@ class Process:
     signal: str | None = None
 
 
-class Loss(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Loss:
     """Something the recording is known to have missed."""
 
     kind: str
