@@ -1,0 +1,62 @@
+"""What a test needs of the machine: present, or the test fails on CI and skips elsewhere.
+
+``KFOOT_REQUIRE`` is a comma-separated list of needs that must be there (``.ci/run`` sets it).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+TRACING = Path("/sys/kernel/tracing")
+
+
+def _program(*names: str) -> Callable[[], str | None]:
+    return lambda: next((f"{n} is not installed" for n in names if not shutil.which(n)), None)
+
+
+def _root() -> str | None:
+    return None if os.geteuid() == 0 else "not root"
+
+
+def _tracefs() -> str | None:
+    if _root():
+        return _root()
+    return None if (TRACING / "available_events").exists() else "tracefs is not mounted"
+
+
+def _bpf() -> str | None:
+    if _root():
+        return _root()
+    return None if Path("/sys/kernel/btf/vmlinux").exists() else "the kernel has no BTF"
+
+
+_NEEDS: dict[str, Callable[[], str | None]] = {
+    "root": _root,
+    "tracefs": _tracefs,
+    "bpf": _bpf,
+    "strace": _program("strace"),
+    "gcc": _program("gcc"),
+    "dot": _program("dot"),
+    "browser": _program("chromium"),
+    "guest": _program("qemu-system-x86_64"),
+    "node": _program("node"),
+    "trace-cmd": _program("trace-cmd"),
+    "perf": _program("perf"),
+    "perl": _program("perl"),
+}
+
+
+def needs(*names: str) -> None:
+    """Skip the test, or fail it where KFOOT_REQUIRE insists, unless all of ``names`` are here."""
+    required = {name for name in os.environ.get("KFOOT_REQUIRE", "").split(",") if name}
+    for name in names:
+        why = _NEEDS[name]() if name in _NEEDS else f"nobody knows how to look for {name}"
+        if why and name in required:
+            pytest.fail(f"KFOOT_REQUIRE insists on {name}: {why}")
+        if why:
+            pytest.skip(f"needs {name}: {why}")
