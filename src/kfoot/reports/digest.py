@@ -1,0 +1,217 @@
+"""What a person wants to know first, taken out of the footprint once for every report's head."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from kfoot.reports import text
+from kfoot.reports.tables import Footprint, Row, rows
+
+TIERS = ("executed", "traced", "dispatched", "entered")
+"""Strongest first."""
+LETTERS = {"executed": "X", "traced": "T", "dispatched": "D", "entered": "E"}
+
+
+@dataclass(frozen=True, slots=True)
+class AreaLine:
+    """One area with its counts by tier and its sections, busiest first."""
+
+    name: str
+    tiers: dict[str, int | None]
+    sections: tuple[str, ...]
+
+    @property
+    def most(self) -> int:
+        """The largest of its counts: tiers count different things and are never added."""
+        return max((count for count in self.tiers.values() if count), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """The head of every report. Strings are cleaned."""
+
+    command: str
+    use_case: str | None
+    outcome: str
+    duration: str
+    machine: str
+    atlas: str
+    collectors: tuple[str, ...]
+    verdict: str
+    valid: bool | None
+    losses: tuple[str, ...]
+    not_recorded: tuple[str, ...]
+    calls: int | None
+    failed: int | None
+    processes: int
+    replicates: int
+    areas: tuple[AreaLine, ...]
+    syscalls: tuple[Row, ...]
+    """Most called first."""
+    ioctls: tuple[Row, ...]
+    devices: tuple[tuple[str, str, int], ...]
+    """Name, driver or kind, operations."""
+    failures: tuple[tuple[str, str, int], ...]
+    """System call, errno, times; most frequent first."""
+    modules: tuple[str, ...]
+    unmapped: tuple[tuple[str, int], ...]
+    """Kind, how many different names."""
+
+
+def digest(footprint: Footprint) -> Digest:
+    """Everything a report's head says. Missing keys count as not measured."""
+    workload = footprint.get("workload") or {}
+    environment = footprint.get("environment") or {}
+    evidence = footprint.get("evidence") or {}
+    capture = footprint.get("capture") or {}
+    syscalls = rows(footprint, "syscalls")
+    losses = tuple(_loss(row) for row in evidence.get("losses") or ())
+    valid = evidence.get("valid")
+    return Digest(
+        command=text.command(workload.get("argv")) or f"({capture.get('kind') or 'no command'})",
+        use_case=_optional(footprint.get("use_case")),
+        outcome=_outcome(workload),
+        duration=text.duration(workload.get("duration_s")),
+        machine=_words("Linux", environment.get("kernel"), environment.get("arch")),
+        atlas=_atlas(environment.get("atlas")),
+        collectors=tuple(
+            _words(row.get("name"), row.get("version")) for row in evidence.get("collectors") or ()
+        ),
+        verdict=_verdict(valid, losses),
+        valid=valid,
+        losses=losses,
+        not_recorded=tuple(text.clean(line) for line in capture.get("not_recorded") or ()),
+        calls=_sum(syscalls, "calls"),
+        failed=_sum(syscalls, "errors"),
+        processes=len(rows(footprint, "processes")),
+        replicates=capture.get("replicates") or 1,
+        areas=_areas(footprint),
+        syscalls=tuple(
+            sorted(syscalls, key=lambda row: (-(row.get("calls") or 0), str(row.get("name"))))
+        ),
+        ioctls=tuple(
+            sorted(
+                rows(footprint, "ioctls"),
+                key=lambda row: (-(row.get("calls") or 0), str(row.get("name"))),
+            )
+        ),
+        devices=_devices(footprint),
+        failures=_failures(syscalls),
+        modules=_modules(footprint),
+        unmapped=_unmapped(footprint),
+    )
+
+
+def strongest(tiers: Row) -> str | None:
+    """The strongest tier with a count in a row of sections or areas; None: not used."""
+    return next((tier for tier in TIERS if tiers.get(tier)), None)
+
+
+def letters(tiers: Row) -> str:
+    """ "XT E" where executed, traced and entered have counts: one letter a tier, gaps kept."""
+    return "".join(LETTERS[tier] if tiers.get(tier) else " " for tier in TIERS)
+
+
+def request_name(row: Row) -> str:
+    """An ioctl's name, or its number where the atlas has no name."""
+    return text.clean(row.get("name") or row.get("request") or "?")
+
+
+def _optional(value: object) -> str | None:
+    return None if value is None else text.clean(value)
+
+
+def _words(*values: object) -> str:
+    return " ".join(text.clean(value) for value in values if value is not None)
+
+
+def _atlas(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, dict):
+        digest = str(value.get("sha256") or "")[:12]
+        return _words(value.get("name"), f"sha256 {digest}" if digest else None)
+    return text.clean(value)
+
+
+def _outcome(workload: Row) -> str:
+    status, signal = workload.get("exit_status"), workload.get("signal")
+    if signal:
+        return f"killed by {text.clean(signal)}"
+    return "exit status unknown" if status is None else f"exit {text.clean(status)}"
+
+
+def _loss(row: Row) -> str:
+    times = row.get("count")
+    number = "an unknown number" if times is None else f"{times:,}"
+    return f"{text.clean(row.get('kind'))}: {number} ({text.clean(row.get('where'))})"
+
+
+def _verdict(valid: bool | None, losses: tuple[str, ...]) -> str:
+    if valid is None:
+        return "validity not judged"
+    if valid:
+        return "valid, losses explained" if losses else "valid, no loss known"
+    return "NOT VALID EVIDENCE"
+
+
+def _sum(found: list[Row], key: str) -> int | None:
+    numbers = [row[key] for row in found if row.get(key) is not None]
+    return sum(numbers) if numbers else None
+
+
+def _areas(footprint: Footprint) -> tuple[AreaLine, ...]:
+    sections: dict[str, list[tuple[int, str]]] = {}
+    for row in rows(footprint, "sections"):
+        most = max(row.get(tier) or 0 for tier in TIERS)
+        sections.setdefault(str(row.get("area")), []).append((-most, text.clean(row.get("name"))))
+    lines = [
+        AreaLine(
+            name=text.clean(row.get("name")),
+            tiers={tier: row.get(tier) for tier in TIERS},
+            sections=tuple(name for _, name in sorted(sections.get(str(row.get("name")), []))),
+        )
+        for row in rows(footprint, "areas")
+        if strongest(row)
+    ]
+    return tuple(sorted(lines, key=lambda line: (-line.most, line.name)))
+
+
+def _devices(footprint: Footprint) -> tuple[tuple[str, str, int], ...]:
+    found = [
+        (
+            text.clean(row.get("name")),
+            text.clean(row.get("driver") or row.get("kind")),
+            sum(number or 0 for number in (row.get("operations") or {}).values()),
+        )
+        for row in rows(footprint, "objects")
+        if row.get("kind") in ("char", "block")
+    ]
+    return tuple(sorted(found, key=lambda item: (-item[2], item[0])))
+
+
+def _failures(syscalls: list[Row]) -> tuple[tuple[str, str, int], ...]:
+    found: Counter[tuple[str, str]] = Counter()
+    for row in syscalls:
+        for errno, number in (row.get("errnos") or {}).items():
+            found[text.clean(row.get("name") or row.get("nr")), text.clean(errno)] += number or 0
+    ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    return tuple((name, errno, number) for (name, errno), number in ranked)
+
+
+def _modules(footprint: Footprint) -> tuple[str, ...]:
+    """Modules whose use count or presence changed, in words."""
+    changed = []
+    for row in rows(footprint, "modules"):
+        counts = [row.get(when) for when in ("before", "during", "after")]
+        if len(set(counts)) > 1:
+            story = " > ".join(text.count(number) for number in counts)
+            changed.append(f"{text.clean(row.get('name'))} {story}")
+    return tuple(changed)
+
+
+def _unmapped(footprint: Footprint) -> tuple[tuple[str, int], ...]:
+    found = Counter(text.clean(row.get("kind")) for row in rows(footprint, "unmapped"))
+    return tuple(sorted(found.items()))

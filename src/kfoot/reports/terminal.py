@@ -1,0 +1,220 @@
+"""The summary after a run: one screen that says what was used, and what is not known.
+
+Everything is put together from ``rich.text.Text``, never from markup: names in a footprint are
+hostile. Colours only where the output is a terminal and NO_COLOR is not set (rich sees to both).
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from typing import IO, TYPE_CHECKING
+
+from kfoot.reports import text
+from kfoot.reports.digest import LETTERS, TIERS, AreaLine, Digest, digest, letters, request_name
+from kfoot.reports.tables import Footprint
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+LABEL = 14
+AREAS = 10
+BAR = 10
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+_PLAIN = str.maketrans({"–": "-", "…": "~", "·": "|", "×": "x", "µ": "u", "—": "-"})
+
+
+def print_summary(
+    footprint: Footprint, file: IO[str] | None = None, width: int | None = None
+) -> None:
+    """Print the summary of ``footprint`` to ``file`` (default: stderr), about 40 lines at most.
+
+    ``width`` in columns; default: the terminal's, or 80.
+    """
+    from rich.console import Console
+
+    file = sys.stderr if file is None else file
+    console = Console(file=file, width=width, highlight=False, emoji=False, markup=False)
+    if width is None and not console.is_terminal:
+        console.width = 80
+    _Summary(console, digest(footprint)).print()
+
+
+class _Summary:
+    """Lines of one summary on one console."""
+
+    def __init__(self, console: Console, facts: Digest):
+        self.console = console
+        self.facts = facts
+        self.width = max(40, console.width)
+        self.fancy = (console.encoding or "ascii").lower().replace("-", "").startswith("utf")
+
+    def print(self) -> None:
+        self._head()
+        self._evidence()
+        self._areas()
+        facts = self.facts
+        self._items("system calls", [_call(row) for row in facts.syscalls], 3, "syscalls")
+        self._items(
+            "ioctls",
+            [
+                f"{request_name(row)} ×{text.count(row.get('calls'))}"
+                f" {text.clean(row.get('driver') or row.get('object') or '?')}"
+                for row in facts.ioctls
+            ],
+            5,
+            "ioctls",
+        )
+        self._items(
+            "devices", [f"{name} ({driver})" for name, driver, _ in facts.devices], 3, "objects"
+        )
+        self._items(
+            "failed calls",
+            [f"{name} {errno} ×{number:,}" for name, errno, number in facts.failures],
+            3,
+            "syscalls",
+        )
+        self._items("modules", facts.modules, 2, "modules")
+        self._items(
+            "unmapped", [text.times(number, kind) for kind, number in facts.unmapped], 1, "unmapped"
+        )
+
+    def _head(self) -> None:
+        facts = self.facts
+        good = facts.outcome == "exit 0"
+        tail = facts.outcome if good else f"{facts.outcome} !"
+        room = self.width - len(tail) - 8
+        self._line(
+            ("kfoot ", "bold"),
+            (text.shorten(facts.use_case or facts.command, room).ljust(room + 1), "bold"),
+            (tail, "green" if good else "red"),
+        )
+        if facts.use_case:
+            self._field("command", facts.command)
+        calls = "calls not counted" if facts.calls is None else text.times(facts.calls, "call")
+        if facts.failed:
+            calls += f" ({facts.failed:,} failed)"
+        parts = [facts.duration, calls, text.times(facts.processes, "process", "processes")]
+        if facts.replicates > 1:
+            parts.append(f"{facts.replicates} captures")
+        self._items("measured", [*parts, facts.machine], 2, None)
+
+    def _evidence(self) -> None:
+        facts = self.facts
+        style = {True: "green", False: "bold red", None: "yellow"}[facts.valid]
+        by = ", ".join(facts.collectors) or "no collector"
+        self._items("evidence", [facts.verdict, by, f"atlas {facts.atlas}"], 2, None, style)
+        self._items("losses", facts.losses, 2, None, "red")
+        self._items("not recorded", facts.not_recorded, 3, None, "yellow")
+
+    def _areas(self) -> None:
+        areas = self.facts.areas
+        if not areas:
+            return
+        legend = "  ".join(f"{LETTERS[tier]} {tier}" for tier in TIERS)
+        name_width = min(20, max(len(line.name) for line in areas[:AREAS]))
+        self._line(
+            ("areas".ljust(LABEL), "bold"),
+            (f"{legend} · bar: log scale", "dim"),
+        )
+        top = max(line.most for line in areas) or 1
+        for line in areas[:AREAS]:
+            self._area(line, name_width, top)
+        rest = [f"{line.name} {letters(line.tiers).replace(' ', '')}" for line in areas[AREAS:]]
+        if rest:
+            self._items("and", rest, 1, "areas")
+
+    def _area(self, line: AreaLine, name_width: int, top: int) -> None:
+        name = text.shorten(line.name, name_width).rjust(name_width)
+        number = text.count(line.most).rjust(9)
+        head = f"{name} {self._bar(line.most, top)} {number} {letters(line.tiers)} "
+        names = _join(line.sections, self.width - len(head) - 1, "; ")
+        self._line((head[: name_width + 1], ""), (head[name_width + 1 :], "cyan"), (names, "dim"))
+
+    def _bar(self, value: int, top: int) -> str:
+        share = math.log1p(value) / math.log1p(top)
+        if not self.fancy:
+            return ("#" * max(1, round(share * BAR)) if value else "").ljust(BAR)
+        eighths = max(1, round(share * BAR * 8)) if value else 0
+        return ("█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")).ljust(BAR)
+
+    def _items(
+        self, label: str, items: Sequence[str], lines: int, table: str | None, style: str = ""
+    ) -> None:
+        """A labelled list on at most ``lines`` lines; what does not fit is counted."""
+        if not items:
+            return
+        for number, row in enumerate(_wrap(items, self.width - LABEL - 1, lines, table)):
+            self._field(label if number == 0 else "", row, style)
+
+    def _field(self, label: str, value: str, style: str = "") -> None:
+        self._line(
+            (label.ljust(LABEL), "bold"), (text.shorten(value, self.width - LABEL - 1), style)
+        )
+
+    def _line(self, *parts: tuple[str, str]) -> None:
+        from rich.text import Text
+
+        line = Text(no_wrap=True, overflow="ellipsis", end="\n")
+        for value, style in parts:
+            line.append(self._safe(value), style=style)
+        line.rstrip()
+        self.console.print(line, soft_wrap=True)
+
+    def _safe(self, value: str) -> str:
+        """``value`` in what the output's encoding can carry."""
+        if self.fancy:
+            return value
+        plain = value.translate(_PLAIN)
+        encoding = self.console.encoding or "ascii"
+        try:
+            plain.encode(encoding)
+        except (UnicodeEncodeError, LookupError):
+            plain = plain.encode("ascii", "backslashreplace").decode("ascii")
+        return plain
+
+
+def _call(row: object) -> str:
+    assert isinstance(row, dict)
+    name = text.clean(row.get("name") or f"nr {row.get('nr')}")
+    errors = row.get("errors")
+    failed = f" ({errors:,} failed)" if errors else ""
+    return f"{name} {text.count(row.get('calls'))}{failed}"
+
+
+def _join(items: Iterable[str], room: int, between: str) -> str:
+    """As many of ``items`` as fit, and how many did not."""
+    items = list(items)
+    if room < 8:
+        return ""
+    for kept in range(len(items), 0, -1):
+        left = len(items) - kept
+        value = between.join(items[:kept]) + (f" +{left}" if left else "")
+        if len(value) <= room:
+            return value
+    return text.shorten(items[0], room) if items else ""
+
+
+def _wrap(items: Sequence[str], room: int, lines: int, table: str | None) -> list[str]:
+    """``items`` on at most ``lines`` lines of ``room`` columns, " · " between them."""
+    rows: list[str] = []
+    for done, item in enumerate(items):
+        item = text.shorten(item, room)
+        if rows and len(rows[-1]) + len(item) + 3 <= room:
+            rows[-1] += f" · {item}"
+        elif len(rows) < lines:
+            rows.append(item)
+        else:
+            return [*rows[:-1], _more(rows[-1], len(items) - done, room, table)]
+    return rows
+
+
+def _more(row: str, left: int, room: int, table: str | None) -> str:
+    note = f" … {left:,} more" + (f": kfoot show --csv {table}" if table else "")
+    parts = row.split(" · ")
+    while len(parts) > 1 and len(" · ".join(parts)) + len(note) > room:
+        parts.pop()
+        left += 1
+        note = f" … {left:,} more" + (f": kfoot show --csv {table}" if table else "")
+    return text.shorten(" · ".join(parts), max(5, room - len(note))) + note
