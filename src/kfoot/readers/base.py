@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from kfoot.readers.reading import Reading
 
@@ -42,3 +42,11 @@ class Reader(Protocol):
         Raises InputError when nothing of it can be used; what cannot be used in part becomes a
         loss or an unparsed line.
         """
+
+
+@runtime_checkable
+class Gatherer(Protocol):
+    """A reader of formats that are written to several files (strace -ff, per-CPU pages)."""
+
+    def groups(self, paths: Sequence[Path]) -> list[list[Path]]:
+        """Split files of this format into the sets that one reading each is made of."""

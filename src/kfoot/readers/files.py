@@ -1,0 +1,246 @@
+"""Opening a raw file, plain or packed (gzip, xz, zstd), as bounded blocks of bytes or lines.
+
+Whatever the file holds, memory stays bounded: packed data is unpacked in small steps, and the
+middle of a line longer than ``LINE_LIMIT`` is dropped and counted. A packed file that ends early
+gives what could be unpacked; ``broken`` then says why.
+"""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Protocol
+
+from kfoot.errors import InputError
+from kfoot.readers.base import Options
+from kfoot.readers.reading import Loss
+
+BLOCK = 1 << 20
+LINE_LIMIT = 1 << 20
+"""Bytes of a line above which its middle is dropped."""
+LINE_TAIL = 1 << 16
+"""Bytes kept of the end of such a line: a trace's result stands there."""
+HEAD = 1 << 16
+"""Bytes a sniffer is shown."""
+
+SUFFIXES = (".gz", ".xz", ".zst")
+
+_ZSTD_STEP = 4096
+"""Packed bytes given to zstd at once: a block of 4 bytes can unpack to 128 KiB, so this bounds
+what one step may give to 128 MiB even for a file made to exhaust memory."""
+
+_LZMA_MEMORY = 256 << 20
+
+
+class _Unpacked(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class Source:
+    """A file's bytes, unpacked. ``read`` ends quietly where a packed file is broken."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.broken: str | None = None
+        """Why the packed data ended early; None when it did not."""
+        try:
+            self.size = path.stat().st_size
+            self._file: BinaryIO = path.open("rb")
+            magic = self._file.read(6)
+            self._file.seek(0)
+        except IsADirectoryError:
+            raise InputError(path, "is a directory", expected="a trace file") from None
+        except OSError as error:
+            raise InputError(path, f"cannot be read: {error.strerror}") from None
+        self._unpacked = self._open(magic)
+
+    def _open(self, magic: bytes) -> _Unpacked:
+        if magic.startswith(b"\x1f\x8b"):
+            return _Gzip(self._file)
+        if magic == b"\xfd7zXZ\0":
+            return _Xz(self._file)
+        if magic.startswith(b"\x28\xb5\x2f\xfd"):
+            return _Zstd(self._file)
+        return self._file
+
+    def read(self, size: int = BLOCK) -> bytes:
+        """Up to ``size`` bytes (zstd: somewhat more); b"" at the end."""
+        if self.broken:
+            return b""
+        try:
+            return self._unpacked.read(size)
+        except (OSError, EOFError, zlib.error, lzma.LZMAError, _zstd_error()) as error:
+            self.broken = str(error) or type(error).__name__
+            return b""
+
+    @property
+    def position(self) -> int:
+        """Packed bytes read so far, for progress."""
+        return self._file.tell()
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+
+def _zstd_error() -> type[Exception]:
+    import zstandard
+
+    return zstandard.ZstdError
+
+
+class _Gzip:
+    """gzip; ``read1``, because ``read`` forgets what it has when the data ends early."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = gzip.GzipFile(fileobj=file)
+
+    def read(self, size: int, /) -> bytes:
+        return self._file.read1(size)
+
+
+class _Xz:
+    """xz with a bound on memory, which lzma.LZMAFile has not."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self._decoder = lzma.LZMADecompressor(memlimit=_LZMA_MEMORY)
+
+    def read(self, size: int, /) -> bytes:
+        while True:
+            if self._decoder.eof:
+                rest = self._decoder.unused_data.lstrip(b"\0") or self._file.read(BLOCK)
+                if not rest:
+                    return b""
+                self._decoder = lzma.LZMADecompressor(memlimit=_LZMA_MEMORY)
+                data = self._decoder.decompress(rest, size)
+            elif self._decoder.needs_input:
+                block = self._file.read(BLOCK)
+                if not block:
+                    raise EOFError("the xz data ends early")
+                data = self._decoder.decompress(block, size)
+            else:
+                data = self._decoder.decompress(b"", size)
+            if data:
+                return data
+
+
+class _Zstd:
+    """zstd in small steps; unlike zstandard's own stream reader it notices an early end."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self._decoder: Any = None
+        self._error: Exception | None = None
+
+    def read(self, size: int, /) -> bytes:
+        import zstandard
+
+        if self._error:
+            raise self._error
+        found: list[bytes] = []
+        have = 0
+        rest = b""
+        while have < size:
+            block = rest or self._file.read(_ZSTD_STEP)
+            if not block:
+                if self._decoder is not None and not found:
+                    raise EOFError("the zstd data ends early")
+                break
+            if self._decoder is None:
+                self._decoder = zstandard.ZstdDecompressor().decompressobj()
+            try:
+                data = self._decoder.decompress(block)
+            except zstandard.ZstdError as error:
+                self._error = error
+                if found:
+                    break
+                raise
+            rest = b""
+            if self._decoder.eof:
+                rest = self._decoder.unused_data
+                self._decoder = None
+            if data:
+                found.append(data)
+                have += len(data)
+        if rest:
+            self._file.seek(-len(rest), 1)
+        return b"".join(found)
+
+
+def head(path: Path, size: int = HEAD) -> bytes:
+    """The first ``size`` bytes, unpacked. Raises InputError when the file cannot be read."""
+    found = b""
+    with Source(path) as source:
+        while len(found) < size and (block := source.read(size - len(found))):
+            found += block
+    return found[:size]
+
+
+def bare_name(path: Path) -> str:
+    """The file's name without the suffix of a packer."""
+    return path.name.removesuffix(path.suffix) if path.suffix in SUFFIXES else path.name
+
+
+class Lines:
+    """A text file as lists of lines, decoded as UTF-8 with surrogate escapes, without line ends.
+
+    After reading, ``losses`` names dropped middles of long lines and an early end, and
+    ``open_end`` tells whether the last line had no line end (it may have been cut).
+    """
+
+    def __init__(self, path: Path, options: Options | None = None):
+        self.path = path
+        self.losses: list[Loss] = []
+        self.open_end = False
+        self._progress = options.progress if options else None
+        self._cut = 0
+
+    def batches(self) -> Iterator[list[str]]:
+        """Lists of some thousand lines. Raises InputError when the file cannot be read."""
+        carry = b""
+        cutting = False
+        with Source(self.path) as source:
+            while block := source.read(BLOCK):
+                if self._progress:
+                    self._progress(source.position, source.size)
+                end = block.rfind(b"\n")
+                if end < 0:
+                    carry += block
+                    if len(carry) > LINE_LIMIT + LINE_TAIL:
+                        carry = carry[:LINE_LIMIT] + carry[-LINE_TAIL:]
+                        self._cut += not cutting
+                        cutting = True
+                    continue
+                data = carry + block[:end]
+                carry = block[end + 1 :]
+                cutting = False
+                yield _decode(data)
+            if carry:
+                self.open_end = True
+                yield _decode(carry)
+            if source.broken:
+                self.losses.append(Loss("truncated", f"{self.path.name}: {source.broken}", None))
+        if self._cut:
+            self.losses.append(Loss("cut", f"{self.path.name}: long lines", self._cut))
+
+    def __iter__(self) -> Iterator[str]:
+        for batch in self.batches():
+            yield from batch
+
+
+def _decode(data: bytes) -> list[str]:
+    if b"\r\n" in data:
+        data = data.replace(b"\r\n", b"\n")
+    return data.decode("utf-8", "surrogateescape").split("\n")

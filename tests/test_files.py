@@ -1,0 +1,107 @@
+"""Opening raw files: packed, cut, with endless lines."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import tracemalloc
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from kfoot import readers
+from kfoot.errors import InputError, KfootError
+from kfoot.readers.files import LINE_LIMIT, Lines, bare_name, head
+
+TEXT = b"".join(b"line %d of some text\n" % n for n in range(200_000))
+PACKERS = {
+    "": lambda data: data,
+    ".gz": gzip.compress,
+    ".xz": lambda data: lzma.compress(data, preset=0),
+    ".zst": zstandard.compress,
+}
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_reads_plain_and_packed(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"trace.txt{suffix}"
+    path.write_bytes(PACKERS[suffix](TEXT) + (PACKERS[suffix](b"more\n") if suffix else b"more\n"))
+    lines = Lines(path)
+    found = list(lines)
+    assert found[-1] == "more"
+    assert "\n".join(found).encode() == TEXT + b"more"
+    assert not lines.losses
+    assert not lines.open_end
+    assert head(path, 100) == TEXT[:100]
+    assert bare_name(path) == "trace.txt"
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst"])
+@pytest.mark.parametrize("how", ["cut", "flipped"])
+def test_broken_packed_file_gives_what_it_has_and_says_so(
+    tmp_path: Path, suffix: str, how: str
+) -> None:
+    path = tmp_path / f"trace{suffix}"
+    packed = bytearray(PACKERS[suffix](TEXT))
+    if how == "cut":
+        del packed[len(packed) // 2 :]
+    else:
+        for place in range(len(packed) // 2, len(packed), 97):
+            packed[place] ^= 0x55
+    path.write_bytes(packed)
+    lines = Lines(path)
+    found = "\n".join(lines).encode()
+    assert [loss.kind for loss in lines.losses] == ["truncated"]
+    assert "trace" in lines.losses[0].where
+    if how == "cut":
+        assert found
+        assert TEXT.startswith(found)
+
+
+def test_a_long_line_is_cut_in_the_middle_in_bounded_memory(tmp_path: Path) -> None:
+    path = tmp_path / "long"
+    with path.open("wb") as file:
+        file.write(b"first\n")
+        for _ in range(100):
+            file.write(b"x" * (1 << 20))
+        file.write(b"END\nlast")
+    tracemalloc.start()
+    lines = Lines(path)
+    found = list(lines)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [found[0], found[2]] == ["first", "last"]
+    assert found[1].startswith("xxx")
+    assert found[1].endswith("xEND")
+    assert LINE_LIMIT < len(found[1]) < 3 * LINE_LIMIT
+    assert [(loss.kind, loss.count) for loss in lines.losses] == [("cut", 1)]
+    assert lines.open_end
+    assert peak < 16 << 20
+
+
+def test_no_bomb_unpacks_to_more_than_a_bound(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.zst"
+    path.write_bytes(zstandard.compress(bytes(300 << 20), level=19))
+    assert path.stat().st_size < 1 << 16
+    tracemalloc.start()
+    total = sum(len(line) for line in Lines(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert total < 4 * LINE_LIMIT
+    assert peak < 300 << 20
+
+
+def test_what_cannot_be_read_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nothere"):
+        list(Lines(tmp_path / "nothere"))
+    with pytest.raises(InputError, match="directory"):
+        list(Lines(tmp_path))
+    (tmp_path / "empty").touch()
+    with pytest.raises(InputError, match=r"is empty.*strace"):
+        readers.read([tmp_path / "empty"])
+    (tmp_path / "foreign").write_bytes(b"\x7fELF" + bytes(100))
+    with pytest.raises(InputError, match=r"foreign.*expected strace text"):
+        readers.read([tmp_path / "foreign"])
+    with pytest.raises(KfootError, match="no reader"):
+        readers.reader("nonsense")
