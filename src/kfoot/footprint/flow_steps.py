@@ -1,0 +1,252 @@
+"""From a reading's steps to one folded sequence of nodes for each command that ran.
+
+A command is a process image with what led to it: the fork that made the process and the loader's
+work become its start-up box. Threads of a process are one sequence, in recorded order: a Go or
+Node program moves its work between threads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from os.path import basename
+from typing import NamedTuple
+
+from kfoot.footprint.flow_fold import Node, fold, fold_files, fold_uses, gather
+from kfoot.footprint.flow_kinds import absent, kind_of, loader_file, normal_error
+from kfoot.readers.reading import Process, Reading, Step
+
+
+class Named(NamedTuple):
+    """What attribution knows of a step."""
+
+    call: str
+    """System call name, or "nr 999" where the atlas has none."""
+    request: str | None
+    """ioctl request name or number."""
+    section: str | None
+    area: str | None
+
+
+Namer = Callable[[Reading, Step], Named]
+"""Attribution of one step; must depend on the step's name, number, ABI, object and request only."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One process image's way through its command."""
+
+    command: str
+    nodes: list[Node] = field(default_factory=list)
+    quiet: Counter[str] = field(default_factory=Counter)
+    expected: Counter[str] = field(default_factory=Counter)
+
+
+_SCRIPTED = re.compile(
+    r"^(node|nodejs|python[\d.]*|perl[\d.]*|ruby[\d.]*|(ba|da|z|k)?sh|env|busybox|java)$"
+)
+_SUBCOMMAND = re.compile(r"^[a-z][\w.:-]{0,30}$", re.IGNORECASE)
+_MOVING = (
+    (re.compile(r"^/proc/\d+(?=/|$)"), "/proc/PID"),
+    (re.compile(r"(?<=/task/)\d+(?=/|$)"), "TID"),
+    (re.compile(r"^(pipe|socket):\[\d+\]$"), r"\1"),
+)
+"""Parts of a name that differ from run to run and say nothing."""
+
+
+def bare_namer(_reading: Reading, step: Step) -> Named:
+    """Names as the recorder wrote them; no sections and areas."""
+    request = None
+    if step.request is not None:
+        number = step.request.nr
+        request = step.request.text or (hex(number) if number is not None else None)
+    return Named(step.name or f"nr {step.nr}", request, None, None)
+
+
+def runs_of(reading: Reading, namer: Namer = bare_namer) -> list[Run]:
+    """The runs in ``reading``, in order of the first step of each process image."""
+    steps: dict[int, list[Step]] = {}
+    for step in reading.steps:
+        steps.setdefault(step.process, []).append(step)
+    followed = _execs(reading.processes)
+    forks = Counter(
+        process.parent
+        for process in reading.processes
+        if process.parent is not None and reading.processes[process.parent].pid != process.pid
+    )
+    ahead: dict[int, list[Step]] = {}
+    runs = []
+    for index, found in steps.items():
+        after = followed.get(index)
+        if after is not None and _is_fork(reading.processes, index):
+            ahead.setdefault(after, []).extend([*ahead.pop(index, []), *found])
+            continue
+        runs.append(_run(reading, index, ahead.pop(index, []), found, bool(forks[index]), namer))
+    return [run for run in runs if run.nodes]
+
+
+def _execs(processes: list[Process]) -> dict[int, int]:
+    """Process image to the image it exec'ed into."""
+    return {
+        process.parent: index
+        for index, process in enumerate(processes)
+        if process.parent is not None and processes[process.parent].pid == process.pid
+    }
+
+
+def _is_fork(processes: list[Process], index: int) -> bool:
+    """Whether the image has not exec'ed anything itself: a copy of its parent, or the first."""
+    parent = processes[index].parent
+    return parent is None or processes[parent].pid != processes[index].pid
+
+
+def command_name(process: Process) -> str:
+    """How the chart of this image is called: executable, with its script or subcommand."""
+    argv = list(process.argv)
+    exe = process.exe or (argv[0] if argv else None) or process.comm
+    if not exe:
+        return "(unknown command)"
+    name = basename(exe) or exe
+    rest = argv[1:]
+    if argv and _SCRIPTED.match(basename(argv[0])):
+        scripts = [word for word in rest if not word.startswith("-")][:1]
+        return " ".join([basename(argv[0]), *(basename(word) or word for word in scripts)])[:80]
+    if rest and _SUBCOMMAND.match(rest[0]):
+        name = f"{name} {rest[0]}"
+    return name[:80]
+
+
+def _run(
+    reading: Reading, index: int, before: list[Step], steps: list[Step], forks: bool, namer: Namer
+) -> Run:
+    process = reading.processes[index]
+    run = Run(command_name(process))
+    inherited = process.parent is not None and _is_fork(reading.processes, index)
+    if inherited and not before:
+        run.command += " (child)"
+    drawn = _Drawer(reading, run, forks, namer, [*before, *steps])
+    start = [node for step in before if (node := drawn.leaf(step)) is not None]
+    rest = steps
+    if not inherited or before:
+        first = _start_length(reading, steps, forks)
+        start += [node for step in steps[:first] if (node := drawn.leaf(step)) is not None]
+        rest = steps[first:]
+    nodes = [
+        node for step in rest if not drawn.folded(step) and (node := drawn.leaf(step)) is not None
+    ]
+    if start:
+        box = Node(
+            "process start-up",
+            "start",
+            section=None,
+            area="process",
+            tally={0: Counter(ok=1)},
+            body=gather(start),
+        )
+        run.nodes.append(box)
+    run.nodes += fold(fold_files(fold(fold_uses(nodes, 0), 0), 0), 0)
+    return run
+
+
+def _start_length(reading: Reading, steps: list[Step], forks: bool) -> int:
+    """How many steps at the beginning are the loader's and the runtime's."""
+    for number, step in enumerate(steps):
+        kind = kind_of(step.name or "")
+        if kind == "quiet" or (kind == "process" and step.name is not None and "exec" in step.name):
+            continue
+        if kind == "process" and step.name is not None and "clone" in step.name and not forks:
+            continue
+        if kind in ("open", "read", "look", "close"):
+            path = _path(reading, step)
+            if path is None or not path.startswith("/") or loader_file(path):
+                continue
+            if step.outcome in ("ENOENT", "ENOTDIR") and not path.startswith("/dev/"):
+                continue
+        return number
+    return len(steps)
+
+
+def _path(reading: Reading, step: Step) -> str | None:
+    if step.object is None:
+        return None
+    name = reading.objects[step.object].name
+    for pattern, word in _MOVING:
+        name = pattern.sub(word, name)
+    return name or None
+
+
+class _Drawer:
+    """Turns the steps of one image into leaf nodes and counts what it leaves out."""
+
+    def __init__(
+        self, reading: Reading, run: Run, forks: bool, namer: Namer, steps: Iterable[Step]
+    ):
+        self.reading = reading
+        self.run = run
+        self.forks = forks
+        self.namer = namer
+        self.names: dict[tuple[object, ...], Named] = {}
+        self.searched = self._searches(steps)
+
+    def _searches(self, steps: Iterable[Step]) -> set[str]:
+        """File names that were looked for in several places, or missing first and found later."""
+        missed: dict[str, set[str]] = {}
+        found: set[str] = set()
+        for step in steps:
+            path = _path(self.reading, step)
+            if path is None:
+                continue
+            if absent(step.name or "", step.outcome):
+                missed.setdefault(basename(path), set()).add(path)
+            elif step.outcome == "ok":
+                found.add(basename(path))
+        return {name for name, places in missed.items() if len(places) > 1 or name in found}
+
+    def folded(self, step: Step) -> bool:
+        """Whether the step is counted instead of drawn; counts it."""
+        call = step.name or ""
+        kind = kind_of(call)
+        path = _path(self.reading, step)
+        if step.outcome not in ("ok", "never") and self._expected(call, step.outcome, path):
+            self.run.expected[f"{call} {step.outcome}"] += step.times
+            return True
+        if kind == "quiet" and step.outcome in ("ok", "never"):
+            self.run.quiet[call] += step.times
+            return True
+        if call.startswith("clone") and not self.forks and step.outcome == "ok":
+            self.run.quiet[f"{call} (thread)"] += step.times
+            return True
+        return kind != "exit" and step.outcome == "never" and kind in ("read", "net")
+
+    def _expected(self, call: str, errno: str, path: str | None) -> bool:
+        if normal_error(call, errno, path):
+            return True
+        if not absent(call, errno) or path is None or path.startswith("/dev/"):
+            return False
+        return basename(path) in self.searched or loader_file(path)
+
+    def leaf(self, step: Step) -> Node:
+        """The step as a node of run 0."""
+        named = self._named(step)
+        kind = kind_of(named.call)
+        path = _path(self.reading, step)
+        text = named.call if kind != "ioctl" else f"ioctl {named.request or '?'}"
+        if path is not None:
+            text = f"{text} {path}"
+        return Node(
+            text,
+            kind,
+            named.call,
+            path,
+            named.section,
+            named.area,
+            {0: Counter({step.outcome: step.times})},
+        )
+
+    def _named(self, step: Step) -> Named:
+        key = (step.name, step.nr, step.abi, step.object, step.request)
+        if key not in self.names:
+            self.names[key] = self.namer(self.reading, step)
+        return self.names[key]

@@ -1,0 +1,313 @@
+"""Flow charts: what is drawn, what is folded, where two runs part."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+
+import pytest
+
+from kfoot.errors import InputError
+from kfoot.footprint import flow
+from kfoot.footprint.flow_fold import MAX_NODES, Node
+from kfoot.readers.reading import Object, Process, Reading, Request, Step
+
+Wanted = tuple[str, str | None, str] | tuple[str, str | None]
+
+
+def reading(*steps: Wanted, argv: tuple[str, ...] = ("/usr/bin/mdt", "reservoir")) -> Reading:
+    """One process that took ``steps``: call (or "ioctl NAME"), path, outcome."""
+    result = Reading("strace", "made up", [Process(7, None, argv[0], argv)])
+    objects: dict[str, int] = {}
+    for call, path, *outcome in steps:
+        number = None
+        if path is not None:
+            if path not in objects:
+                objects[path] = len(objects)
+                result.objects.append(Object("file", path))
+            number = objects[path]
+        name, _, request = call.partition(" ")
+        result.steps.append(
+            Step(
+                0,
+                7,
+                name,
+                None,
+                "x86_64",
+                number,
+                Request(None, request) if request else None,
+                outcome[0] if outcome else "ok",
+                1,
+            )
+        )
+    return result
+
+
+def texts(command: flow.Command, way: int = 0) -> list[str]:
+    return [command.nodes[index].text for index in command.ways[way].nodes]
+
+
+def only(chart: flow.Chart) -> flow.Command:
+    assert len(chart.commands) == 1
+    return chart.commands[0]
+
+
+START: list[Wanted] = [
+    ("execve", None),
+    ("mmap", None),
+    ("openat", "/etc/ld.so.cache"),
+    ("close", "/etc/ld.so.cache"),
+    ("openat", "/lib/x/libc.so.6", "ENOENT"),
+    ("openat", "/lib/libc.so.6"),
+    ("futex", None),
+]
+TALK: list[Wanted] = [
+    ("openat", "/sys/class/gpio/gpio4/value"),
+    ("write", "/sys/class/gpio/gpio4/value"),
+    ("close", "/sys/class/gpio/gpio4/value"),
+    ("ioctl SPI_IOC_MESSAGE", "/dev/spidev0.0"),
+]
+NORMAL = reading(
+    *START,
+    ("openat", "/dev/spidev0.0"),
+    ("flock", "/dev/spidev0.0"),
+    *TALK * 48,
+    ("close", "/dev/spidev0.0"),
+    ("exit_group", None, "never"),
+)
+BUSY = reading(
+    *START,
+    ("openat", "/dev/spidev0.0"),
+    ("flock", "/dev/spidev0.0", "EAGAIN"),
+    ("close", "/dev/spidev0.0"),
+    ("exit_group", None, "never"),
+)
+
+
+def test_a_command_folds_to_what_it_did() -> None:
+    command = only(flow.chart([("normal", NORMAL)]))
+    assert command.name == "mdt reservoir"
+    assert texts(command) == [
+        "process start-up",
+        "openat /dev/spidev0.0",
+        "flock /dev/spidev0.0",
+        "repeat",
+        "close /dev/spidev0.0",
+        "exit_group",
+    ]
+    loop = command.nodes[3]
+    assert loop.count() == 48
+    assert [(node.text, node.count()) for node in loop.body] == [
+        ("openat, write, close /sys/class/gpio/gpio4/value", 48),
+        ("ioctl SPI_IOC_MESSAGE /dev/spidev0.0", 48),
+    ]
+    start = command.nodes[0]
+    assert {node.text for node in start.body} >= {"execve", "openat /lib/libc.so.6"}
+
+
+def test_the_error_branch_leaves_at_flock_and_comes_back() -> None:
+    command = only(flow.chart([("normal", NORMAL), ("busy", BUSY)]))
+    shared = set(command.ways[0].nodes) & set(command.ways[1].nodes)
+    assert [command.nodes[index].text for index in sorted(shared)] == [
+        "process start-up",
+        "openat /dev/spidev0.0",
+        "flock /dev/spidev0.0",
+        "close /dev/spidev0.0",
+        "exit_group",
+    ]
+    parting = [index for index in range(len(command.nodes)) if command.parting(index)]
+    assert [command.nodes[index].text for index in parting] == ["flock /dev/spidev0.0"]
+    assert dict(command.nodes[parting[0]].outcomes(0)) == {"ok": 1}
+    assert dict(command.nodes[parting[0]].outcomes(1)) == {"EAGAIN": 1}
+    loop = next(node for node in command.nodes if node.kind == "loop")
+    assert loop.count(1) == 0
+
+
+def test_merging_charts_equals_charting_together() -> None:
+    together = flow.chart([("normal", NORMAL), ("busy", BUSY), ("again", NORMAL)])
+    merged = flow.merge(
+        [
+            flow.chart([("normal", NORMAL)]),
+            flow.chart([("busy", BUSY)]),
+            flow.chart([("again", NORMAL)]),
+        ]
+    )
+    assert merged.to_json() == together.to_json()
+
+
+def test_merging_does_not_change_its_inputs() -> None:
+    one = flow.chart([("normal", NORMAL)])
+    before = json.dumps(one.to_json())
+    flow.merge([one, one, flow.chart([("busy", BUSY)])])
+    assert json.dumps(one.to_json()) == before
+
+
+def test_json_round_trip() -> None:
+    chart = flow.chart([("normal", NORMAL), ("busy", BUSY)])
+    text = json.dumps(chart.to_json())
+    assert flow.Chart.from_json(json.loads(text)).to_json() == chart.to_json()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        [],
+        {},
+        {"schema": 1},
+        {"schema": 99, "commands": []},
+        {"schema": 1, "steps_cut": 0, "commands": [{"name": "x"}]},
+        {
+            "schema": 1,
+            "steps_cut": 0,
+            "commands": [
+                {
+                    "name": "x",
+                    "nodes": [],
+                    "ways": [{"label": "a", "nodes": [3], "images": 1}],
+                    "quiet": {},
+                    "expected": {},
+                    "cut": 0,
+                }
+            ],
+        },
+    ],
+)
+def test_broken_json_is_an_input_error(data: object) -> None:
+    with pytest.raises(InputError, match="flows"):
+        flow.Chart.from_json(data)
+
+
+def test_equal_images_are_one_way_and_counted() -> None:
+    command = only(flow.chart([("a", BUSY), ("a", BUSY), ("b", BUSY)]))
+    assert [(way.label, way.images) for way in command.ways] == [("a", 2), ("b", 1)]
+    assert command.nodes[1].count(0) == 2
+
+
+def test_quiet_calls_are_counted_not_drawn() -> None:
+    found = reading(("openat", "/data"), ("nanosleep", None), ("futex", None, "EAGAIN"))
+    command = only(flow.chart([("x", found)]))
+    assert texts(command) == ["openat /data"]
+    assert command.quiet == {"nanosleep": 1}
+    assert command.expected == {"futex EAGAIN": 1}
+
+
+def test_unknown_calls_are_drawn() -> None:
+    command = only(flow.chart([("x", reading(("brand_new_call", None)))]))
+    assert texts(command) == ["brand_new_call"]
+
+
+def test_search_paths_fold_but_a_missing_file_shows() -> None:
+    found = reading(
+        ("openat", "/data/in"),
+        ("openat", "/a/conf", "ENOENT"),
+        ("openat", "/b/conf", "ENOENT"),
+        ("openat", "/c/once", "ENOENT"),
+        ("openat", "/dev/pump", "ENOENT"),
+    )
+    command = only(flow.chart([("x", found)]))
+    assert texts(command) == ["openat /data/in", "openat /c/once", "openat /dev/pump"]
+    assert command.expected == {"openat ENOENT": 2}
+
+
+def test_one_failure_in_a_loop_stays_visible() -> None:
+    found = reading(
+        *[("ioctl A", "/dev/x"), ("ioctl B", "/dev/x")] * 5,
+        ("ioctl A", "/dev/x", "EIO"),
+        ("ioctl B", "/dev/x"),
+    )
+    command = only(flow.chart([("x", found)]))
+    assert [node.kind for node in command.nodes] == ["loop"]
+    assert command.nodes[0].body[0].outcomes() == {"ok": 5, "EIO": 1}
+
+
+@pytest.mark.parametrize("period", [2, 3, 7, 16])
+def test_loops_up_to_sixteen_steps(period: int) -> None:
+    body: list[Wanted] = [(f"ioctl R{n}", "/dev/x") for n in range(period)]
+    command = only(flow.chart([("x", reading(*body * 9))]))
+    assert len(command.nodes) == 1
+    assert command.nodes[0].count() == 9
+    assert [node.count() for node in command.nodes[0].body] == [9] * period
+
+
+def test_inner_loops_fold_first() -> None:
+    inner: list[Wanted] = [("ioctl A", "/dev/x"), ("ioctl B", "/dev/x")]
+    body = [*inner * 3, ("ioctl C", "/dev/x")]
+    command = only(flow.chart([("x", reading(*body, *body, *body))]))
+    outer = command.nodes[0]
+    assert (outer.kind, outer.count()) == ("loop", 3)
+    assert [(node.kind, node.count()) for node in outer.body] == [("loop", 9), ("ioctl", 3)]
+
+
+def test_stretches_of_plain_files_fold() -> None:
+    steps: list[Wanted] = [("ioctl A", "/dev/x")]
+    for n in range(40):
+        steps += [("openat", f"/data/{n}"), ("read", f"/data/{n}"), ("close", f"/data/{n}")]
+    command = only(flow.chart([("x", reading(*steps, ("ioctl B", "/dev/x")))]))
+    assert [node.kind for node in command.nodes] == ["ioctl", "files", "ioctl"]
+    assert command.nodes[1].text == "open, read, look at, close 40 files"
+
+
+def test_pids_in_names_do_not_part_ways() -> None:
+    one = reading(("openat", "/proc/123/status"), ("openat", "/dev/x"))
+    two = reading(("openat", "/proc/45/status"), ("openat", "/dev/x"))
+    command = only(flow.chart([("a", one), ("b", two)]))
+    assert command.ways[0].nodes == command.ways[1].nodes
+
+
+def test_nothing_is_lost_in_folding() -> None:
+    """Drawn steps and counted ones add up to the steps that were there."""
+    chance = random.Random(4)
+    calls: list[Wanted] = [
+        ("openat", "/data/a"),
+        ("read", "/data/a"),
+        ("close", "/data/a"),
+        ("ioctl X", "/dev/x"),
+        ("ioctl X", "/dev/x", "EIO"),
+        ("flock", "/dev/x", "EAGAIN"),
+        ("nanosleep", None),
+        ("openat", "/e/f", "ENOENT"),
+    ]
+    for _ in range(50):
+        steps = chance.choices(calls, k=400)
+        command = only(flow.chart([("x", reading(("ioctl FIRST", "/dev/x"), *steps))]))
+
+        def leaves(node: Node) -> int:
+            return sum(map(leaves, node.body)) if node.body else node.count()
+
+        drawn = sum(map(leaves, command.nodes))
+        assert drawn + command.quiet.total() + command.expected.total() == 401
+
+
+def test_a_fork_joins_the_start_up_of_what_it_executes() -> None:
+    found = reading(("openat", "/dev/x"), ("close", "/dev/x"))
+    shell = Process(1, None, "/bin/sh", ("sh", "-c", "mdt"))
+    fork = Process(2, 0, "/bin/sh", ("sh", "-c", "mdt"))
+    found.processes = [shell, fork, Process(2, 1, "/usr/bin/mdt", ("mdt",))]
+    opened, closed = found.steps
+    dup = opened._replace(process=1, name="dup2", object=None)
+    found.steps = [
+        opened._replace(process=0, name="wait4", object=None),
+        dup,
+        opened._replace(process=2),
+        closed._replace(process=2),
+    ]
+    chart = flow.chart([("x", found)])
+    names = {command.name: texts(command) for command in chart.commands}
+    assert names == {
+        "sh mdt": ["wait4"],
+        "mdt": ["process start-up", "openat /dev/x", "close /dev/x"],
+    }
+
+
+def test_twenty_thousand_different_steps_are_cut_and_quick() -> None:
+    steps: list[Wanted] = [(f"ioctl R{n}", "/dev/x") for n in range(20_000)]
+    long = reading(*steps, ("exit_group", None, "never"))
+    other = reading(*steps[5:], ("exit_group", None, "never"))
+    began = time.monotonic()
+    command = only(flow.chart([("a", long), ("b", other)]))
+    assert time.monotonic() - began < 10
+    assert len(command.ways[0].nodes) == MAX_NODES
+    assert texts(command)[-2:] == ["further steps, not drawn", "exit_group"]
+    assert sum(node.count(0) for node in command.nodes) == 20_001
