@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+from kfoot import __version__
 from kfoot.errors import KfootError
 
 _RECORDING = ("run", "watch")
@@ -64,9 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(overview())
         return 0
     if words[0] in ("-V", "--version"):
-        from importlib.metadata import version
-
-        print(f"kfoot {version('kfoot')}")
+        print(f"kfoot {__version__}")
         return 0
     name, rest = words[0], words[1:]
     if name not in known:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from kfoot.readers.reading import Loss
 
@@ -31,6 +31,9 @@ class Scope:
 
     pids: tuple[int, ...] = ()
     """Already running tasks to follow with all their children; empty with whole_system."""
+    gate: int | None = None
+    """The one of them that waits for kfoot and then executes the command: what it did before its
+    execve is kfoot's."""
     cgroup: Path | None = None
     whole_system: bool = False
 
@@ -46,6 +49,14 @@ class Recorded:
     """Name of the reader of its files."""
     files: list[Path] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """A collector that knows whether tasks it follows are left (daemons outlive the command)."""
+
+    def tree_alive(self) -> bool:
+        """False when all have ended, and when it cannot tell."""
 
 
 class Collector(Protocol):

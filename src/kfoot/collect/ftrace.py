@@ -38,3 +38,384 @@ interrupt context.
 """
 
 from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import mmap
+import os
+import re
+import select
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kfoot.collect import tracefs
+from kfoot.collect.base import Ability, Recorded, Scope
+from kfoot.collect.watchdog import Watchdog
+from kfoot.errors import RecordError
+from kfoot.readers.reading import Loss
+
+FOLDER = "ftrace"
+CLOCK = "mono"
+_MEBIBYTE = 1024
+"""In KiB, the unit of buffer_size_kb."""
+_BUFFER_KIB = 16 * _MEBIBYTE
+"""Per CPU; 8 to 16 MiB lost nothing in any measured run."""
+_SHARE_OF_MEMORY = 10
+"""At most one part in so many of the memory that is available goes to the buffers."""
+_POLL_MS = 100
+_PIPE_BYTES = 1 << 20
+_PIECE = 1 << 20
+
+
+class Ftrace:
+    """See the module's text. ``watchdog`` removes the instance should kfoot be killed."""
+
+    name = "ftrace"
+
+    def __init__(self, watchdog: Watchdog | None = None, *, buffer_kib: int | None = None):
+        self._watchdog = watchdog
+        self._buffer_kib = buffer_kib
+        self._instance: tracefs.Instance | None = None
+        self._drains: list[_Drain] = []
+        self._folder = Path()
+        self._options: dict[str, object] = {}
+        self._losses: list[Loss] = []
+
+    def probe(self) -> Ability:
+        if os.geteuid() != 0:
+            return Ability(False, "only root may use tracefs", "sudo kfoot ...")
+        if not tracefs.in_initial_pid_namespace():
+            return Ability(False, "in a container's process namespace its tasks cannot be named")
+        root = tracefs.mounted()
+        if root is None:
+            if not tracefs.USUAL.is_dir():
+                return Ability(False, "this kernel has no tracefs (CONFIG_TRACING)")
+            return Ability(False, "tracefs is not mounted", tracefs.MOUNT)
+        if not os.access(root / "instances", os.W_OK):
+            return Ability(False, f"{root}/instances cannot be written")
+        if not (root / "events" / "raw_syscalls").is_dir():
+            return Ability(
+                True,
+                version=os.uname().release,
+                notes=("no raw_syscalls events (CONFIG_HAVE_SYSCALL_TRACEPOINTS)",),
+            )
+        return Ability(True, version=os.uname().release)
+
+    def wrap(self, argv: Sequence[str], raw: Path) -> list[str]:
+        return list(argv)
+
+    def start(self, scope: Scope, raw: Path) -> None:
+        root = tracefs.mounted()
+        if root is None:
+            raise RecordError("tracefs is not mounted", hint="`kfoot doctor --fix` mounts it")
+        tracefs.remove_stale(root)
+        self._folder = raw / FOLDER
+        self._folder.mkdir(exist_ok=True)
+        instance = self._instance = tracefs.Instance(root)
+        if self._watchdog:
+            self._watchdog.guard_instance(instance.path)
+        size = self._buffer_kib or _buffer_kib(len(instance.cpus()))
+        instance.write("buffer_size_kb", size)
+        instance.write("trace_clock", CLOCK)
+        roots = list(_cgroup_tasks(scope.cgroup)) if scope.cgroup else _threads(scope.pids)
+        _optional(instance, "options/record-tgid", 1)
+        if scope.whole_system:
+            self._leave_out_kfoot(instance)
+        else:
+            # All of a list in one write: the second of two would replace the first.
+            instance.write("options/event-fork", 1)
+            instance.write("set_event_pid", " ".join(map(str, roots)))
+        # A few events may refuse; the others are enabled all the same, and counted below.
+        with contextlib.suppress(RecordError):
+            instance.write("events/enable", 1)
+        enabled = instance.read("set_event").split()
+        if not enabled:
+            raise RecordError("no trace event could be enabled")
+        offered = len((root / "available_events").read_text().split())
+        self._options = {
+            "clock": CLOCK,
+            "buffer_kib_per_cpu": size,
+            "scope": "system" if scope.whole_system else "tasks",
+            "events_enabled": len(enabled),
+            "events_refused": offered - len(enabled),
+        }
+        self._write_descriptions(enabled, scope, roots)
+        for cpu in instance.cpus():
+            self._drains.append(_Drain(instance.path, cpu, self._folder, _page_bytes(instance)))
+        instance.write("tracing_on", 1)
+        for drain in self._drains:
+            drain.start()
+
+    def tree_alive(self) -> bool:
+        """Whether any of the tasks followed still runs: with event-fork the kernel adds each
+        child to ``set_event_pid`` and takes it away when it is gone."""
+        if self._instance is None or self._options.get("scope") == "system":
+            return False
+        return any(_runs(pid) for pid in self._instance.read("set_event_pid").split())
+
+    def stop(self) -> Recorded:
+        recorded = Recorded(self.name, os.uname().release, self._options, "ftrace-pages")
+        instance = self._instance
+        if instance is None:
+            return recorded
+        try:
+            instance.write("tracing_on", 0)
+            for drain in self._drains:
+                self._losses += drain.finish()
+            self._write_statistics(instance)
+            for name in ("printk_formats", "saved_cmdlines", "saved_tgids"):
+                self._keep(f"{name}.txt", _read(instance.root / name))
+        finally:
+            self._instance = None
+            instance.remove()
+        recorded.files = sorted(path for path in self._folder.iterdir() if path.stat().st_size)
+        recorded.losses = self._losses
+        return recorded
+
+    def _leave_out_kfoot(self, instance: tracefs.Instance) -> None:
+        """kfoot's own writing would be recorded, which it would write, and so on."""
+        _optional(instance, "options/event-fork", 1)
+        own = " ".join(os.listdir("/proc/self/task"))
+        _optional(instance, "set_event_notrace_pid", own)
+
+    def _write_descriptions(self, enabled: list[str], scope: Scope, roots: list[int]) -> None:
+        assert self._instance is not None
+        events = self._instance.root / "events"
+        info = {
+            "clock": CLOCK,
+            "page_bytes": _page_bytes(self._instance),
+            "endian": sys.byteorder,
+            "long_bytes": _long_bytes(),
+            "cpus": self._instance.cpus(),
+            "scope": self._options["scope"],
+            "roots": list(scope.pids),
+            "gate": scope.gate,
+        }
+        self._keep("info.json", json.dumps(info, sort_keys=True).encode() + b"\n")
+        self._keep("header_page.txt", _read(events / "header_page"))
+        self._keep("header_event.txt", _read(events / "header_event"))
+        formats = []
+        for event in enabled:
+            name = event.replace(":", "/")
+            formats.append(f"# {name}\n".encode() + _read(events / name / "format") + b"\n")
+        self._keep("formats.txt", b"".join(formats))
+        self._keep("tasks.txt", _tasks(None if scope.whole_system else roots))
+
+    def _write_statistics(self, instance: tracefs.Instance) -> None:
+        texts = []
+        for cpu in instance.cpus():
+            text = instance.read(f"per_cpu/cpu{cpu}/stats")
+            texts.append(f"# cpu{cpu}\n{text}")
+            for kind, count in losses_in(text).items():
+                self._losses.append(Loss(kind, f"{FOLDER}/cpu{cpu}", count))
+        self._keep("stats.txt", "".join(texts).encode())
+
+    def _keep(self, name: str, data: bytes) -> None:
+        if not data:
+            return
+        try:
+            (self._folder / name).write_bytes(data)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise RecordError(f"cannot write {name}: {error.strerror}") from error
+            self._losses.append(Loss("disk_full", f"{FOLDER}/{name}", None))
+
+
+def losses_in(stats: str) -> dict[str, int]:
+    """The losses a ``per_cpu/cpuN/stats`` file tells of, without zeros."""
+    kinds = {"overrun": "overrun", "commit overrun": "overrun", "dropped events": "dropped"}
+    lost: dict[str, int] = {}
+    for line in stats.splitlines():
+        name, _, value = line.partition(":")
+        if name in kinds and int(value):
+            lost[kinds[name]] = lost.get(kinds[name], 0) + int(value)
+    return lost
+
+
+class _Drain(threading.Thread):
+    """Moves the sub-buffers of one CPU to a file by splice(2), without touching their bytes."""
+
+    def __init__(self, instance: Path, cpu: int, folder: Path, page_bytes: int):
+        super().__init__(name=f"ftrace-cpu{cpu}", daemon=True)
+        self._where = f"{FOLDER}/cpu{cpu}.pages"
+        self._page_bytes = page_bytes
+        self._file = folder / f"cpu{cpu}.pages"
+        self._source = os.open(
+            instance / f"per_cpu/cpu{cpu}/trace_pipe_raw", os.O_RDONLY | os.O_NONBLOCK
+        )
+        self._sink = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        self._pipe = os.pipe()
+        self._ending = threading.Event()
+        self._full = False
+        self._failed: str | None = None
+
+    def run(self) -> None:
+        try:
+            self._grow_pipe()
+            poll = select.poll()
+            poll.register(self._source, select.POLLIN)
+            while not self._ending.is_set():
+                # poll(2) wakes when the buffer is half full (buffer_percent); the time-out keeps
+                # a quiet one moving.
+                poll.poll(_POLL_MS)
+                self._drain()
+        except OSError as error:
+            self._failed = error.strerror
+
+    def finish(self) -> list[Loss]:
+        """After recording was switched off: take the rest, close, say what was lost."""
+        self._ending.set()
+        self.join()
+        try:
+            if self._failed is None:
+                self._drain()
+                self._rest()
+        except OSError as error:
+            self._failed = error.strerror
+        for fd in (self._source, self._sink, *self._pipe):
+            os.close(fd)
+        self._whole_pages()
+        if self._failed is not None:
+            return [Loss("detached", f"{self._where}: {self._failed}", None)]
+        return [Loss("disk_full", self._where, None)] if self._full else []
+
+    def _grow_pipe(self) -> None:
+        import fcntl
+
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self._pipe[1], fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+    def _drain(self) -> None:
+        """All full sub-buffers there are."""
+        while True:
+            try:
+                moved = os.splice(
+                    self._source,
+                    self._pipe[1],
+                    _PIECE,
+                    flags=os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE,
+                )
+            except BlockingIOError:
+                return
+            if not moved:
+                return
+            self._store(moved)
+
+    def _store(self, count: int) -> None:
+        while count:
+            try:
+                if self._full:
+                    count -= len(os.read(self._pipe[0], count))
+                else:
+                    count -= os.splice(self._pipe[0], self._sink, count)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                    raise
+                # Go on emptying the buffer: the statistics then tell overruns from a full disk.
+                self._full = True
+
+    def _rest(self) -> None:
+        """The sub-buffer the kernel was writing to: only read(2) gives one that is not full."""
+        while True:
+            try:
+                page = os.read(self._source, self._page_bytes)
+            except BlockingIOError:
+                return
+            if not page:
+                return
+            page = page.ljust(self._page_bytes, b"\0")
+            if not self._full:
+                try:
+                    os.write(self._sink, page)
+                except OSError:
+                    self._full = True
+
+    def _whole_pages(self) -> None:
+        size = self._file.stat().st_size
+        if size % self._page_bytes:
+            os.truncate(self._file, size - size % self._page_bytes)
+
+
+def _page_bytes(instance: tracefs.Instance) -> int:
+    """Bytes of a sub-buffer, header included, from events/header_page."""
+    text = (instance.root / "events" / "header_page").read_text()
+    match = re.search(r"char data;\s*offset:(\d+);\s*size:(\d+);", text)
+    if match:
+        return int(match[1]) + int(match[2])
+    return mmap.PAGESIZE
+
+
+def _long_bytes() -> int:
+    """Size of the kernel's long: a 32-bit kfoot may run on a 64-bit kernel."""
+    return 8 if os.uname().machine.endswith(("64", "64le", "s390x")) else 4
+
+
+def _buffer_kib(cpus: int) -> int:
+    available = 0
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            available = int(line.split()[1])
+    fair = available // _SHARE_OF_MEMORY // max(cpus, 1)
+    return max(_MEBIBYTE, min(_BUFFER_KIB, fair))
+
+
+def _optional(instance: tracefs.Instance, name: str, value: object) -> None:
+    """Write where the kernel has the file (older ones lack some)."""
+    if (instance.path / name).exists():
+        instance.write(name, value)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _threads(pids: Sequence[int]) -> list[int]:
+    """The threads of these processes: a filter names tasks, not processes."""
+    return [int(tid) for pid in pids for tid in os.listdir(f"/proc/{pid}/task")]
+
+
+def _cgroup_tasks(cgroup: Path) -> Iterator[int]:
+    """Threads in a cgroup and those below it."""
+    for folder, _, names in os.walk(cgroup):
+        name = next((n for n in ("cgroup.threads", "tasks") if n in names), None)
+        if name:
+            with contextlib.suppress(OSError):
+                yield from map(int, (Path(folder) / name).read_text().split())
+
+
+def _runs(tid: str) -> bool:
+    """Whether a task is there and no zombie (which its parent may leave for ever)."""
+    try:
+        stat = Path(f"/proc/{tid}/stat").read_bytes()
+    except OSError:
+        return False
+    return stat.rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+
+
+def _tasks(only: list[int] | None) -> bytes:
+    """tasks.txt: thread, process, parent and name of the tasks that are there."""
+    lines = []
+    chosen = None if only is None else set(only)
+    for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
+        try:
+            tids = sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))
+            for tid in tids:
+                if chosen is None or tid in chosen:
+                    lines.append(_task_line(pid, tid))
+        except OSError:
+            continue  # it has ended since the listing
+    return "".join(lines).encode()
+
+
+def _task_line(pid: int, tid: int) -> str:
+    stat = Path(f"/proc/{pid}/task/{tid}/stat").read_bytes()
+    head, _, tail = stat.rpartition(b")")
+    comm = head.partition(b"(")[2].decode("utf-8", "surrogateescape")
+    comm = re.sub(r"[\x00-\x1f\x7f\\\udc80-\udcff]", lambda m: f"\\x{ord(m[0]) & 0xFF:02x}", comm)
+    return f"{tid}\t{pid}\t{int(tail.split()[1])}\t{comm}\n"

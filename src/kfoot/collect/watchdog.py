@@ -1,0 +1,98 @@
+"""A small process that tidies up if kfoot is killed with SIGKILL.
+
+It holds one end of a pipe. kfoot tells it what would be left behind (a tracefs instance, a tracer
+process); when the pipe closes without a good-bye, it removes them and leaves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+
+_PATIENCE = 10.0
+"""Seconds during which the kernel may still hold an instance open for a dying process."""
+
+
+class Watchdog:
+    """Started on first use; ``close`` sends it home."""
+
+    def __init__(self) -> None:
+        self._pid = 0
+        self._pipe = -1
+
+    def guard_instance(self, path: os.PathLike[str]) -> None:
+        """Remove this tracefs instance should kfoot die."""
+        self._tell(f"instance {os.fspath(path)}")
+
+    def guard_tracer(self, pid: int) -> None:
+        """Ask this process to detach and end (SIGTERM) should kfoot die."""
+        self._tell(f"tracer {pid}")
+
+    def forget_tracer(self, pid: int) -> None:
+        """It has ended: its number may soon be another's."""
+        self._tell(f"ended {pid}")
+
+    def close(self) -> None:
+        """All is tidy: nothing to do any more."""
+        if self._pid:
+            self._tell("good-bye")
+            os.close(self._pipe)
+            os.waitpid(self._pid, 0)
+            self._pid = 0
+
+    def _tell(self, line: str) -> None:
+        if not self._pid:
+            self._start()
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._pipe, line.encode("utf-8", "surrogateescape") + b"\n")
+
+    def _start(self) -> None:
+        reader, self._pipe = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                _watch(reader)
+            finally:
+                os._exit(0)
+        os.close(reader)
+
+
+def _watch(pipe: int) -> None:
+    """In the watchdog: out of reach of the terminal, holding none of kfoot's descriptors."""
+    os.setsid()
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(nothing, fd)
+    os.dup2(pipe, 3)
+    os.closerange(4, os.sysconf("SC_OPEN_MAX"))
+    os.chdir("/")
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    told = b""
+    while piece := os.read(3, 4096):
+        told += piece
+    lines = told.decode("utf-8", "surrogateescape").splitlines()
+    if "good-bye" in lines:
+        return
+    for line in lines:
+        word, _, rest = line.partition(" ")
+        if word == "tracer" and f"ended {rest}" not in lines:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(rest), signal.SIGTERM)
+    for line in lines:
+        word, _, rest = line.partition(" ")
+        if word == "instance":
+            _remove(rest)
+
+
+def _remove(path: str) -> None:
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            return
+        except OSError:
+            time.sleep(0.05)
