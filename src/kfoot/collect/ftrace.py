@@ -10,8 +10,8 @@ Layout of ``raw/ftrace/`` (reader ``ftrace-pages``). Once the capture is closed 
 ``info.json``
     ``{"clock": "mono", "page_bytes": 4096, "endian": "little", "long_bytes": 8, "cpus": [0, 1],
     "scope": "tasks" | "system", "roots": [PID], "gate": PID | null}``. ``page_bytes`` is the size
-    of one sub-buffer, header included. ``gate`` is the task that waited for kfoot and then
-    executed the command: its records before its first ``sched:sched_process_exec`` are kfoot's.
+    of one sub-buffer, header included. ``gate`` is the task that was stopped for kfoot and
+    then executed the command: what it did before entering that ``execve`` is kfoot's.
 ``cpuN.pages``
     The sub-buffers of CPU N in order, ``page_bytes`` each, as ``trace_pipe_raw`` gave them (the
     last one of a CPU is padded with zeros behind its ``commit``). The file's size is a multiple

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -149,9 +150,11 @@ def record(
         try:
             workload.start()
             stack.callback(workload.close)
+            watchdog.guard_process(workload.pid, signal.SIGKILL)
             manifest.extra["gate"] = workload.pid
             recording.start(Scope(pids=(workload.pid,), gate=workload.pid))
             recording.opened()
+            watchdog.forget_process(workload.pid)
             workload.release()
         except BaseException:
             workload.abandon()
@@ -213,7 +216,6 @@ class Recording:
         """The workload may go: note the time on the clocks raw files are in."""
         manifest = self.capture.manifest
         manifest.started = time.time()
-        manifest.window = {"from_s": time.monotonic(), "to_s": None, "trimmed_s": 0.0}
         manifest.extra["clock"] = {"mono": time.monotonic(), "realtime": time.time()}
         self._next_sample = time.monotonic() + _SAMPLE_S / 2
         self.capture.save()
@@ -238,17 +240,14 @@ class Recording:
         if row not in self.capture.manifest.losses:
             self.capture.manifest.losses.append(row)
 
-    def finish(self, *, trim_s: float = 0.0) -> None:
+    def finish(self) -> None:
         """Stop the collectors, take the state after, close the capture."""
         manifest = self.capture.manifest
         manifest.ended = time.time()
-        end = time.monotonic()
         for recorded in self._stop():
             manifest.collectors.append(_entry(recorded, self.capture.raw))
             for loss in recorded.losses:
                 self.lose(loss)
-        manifest.window["to_s"] = end - trim_s
-        manifest.window["trimmed_s"] = trim_s
         self._ballast.unlink(missing_ok=True)
         try:
             if self._during is not None:

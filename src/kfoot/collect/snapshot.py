@@ -10,8 +10,8 @@
   is in ``system/config.txt``
 - ``mounts``: ``[{"id", "parent", "device": "MAJ:MIN", "root", "point", "options", "fstype",
   "source"}]`` from /proc/self/mountinfo, octal escapes undone
-- ``devices``: ``{"char": {"MAJ": [name]}, "block": {...}}`` from /proc/devices
-- ``device_map``: ``{"char" | "block": {"MAJ:MIN": {"name", "subsystem", "driver"}}}`` from
+- ``majors``: ``{"char": {"MAJ": [name]}, "block": {...}}`` from /proc/devices
+- ``devices``: ``{"char" | "block": {"MAJ:MIN": {"name", "subsystem", "driver"}}}`` from
   /sys/dev: name below /dev, the subsystem, the driver of the nearest ancestor that has one; null
   where sysfs does not say
 - ``interrupts``, ``softirqs``: ``{label: {"count": sum of all CPUs, "what": text}}``
@@ -59,8 +59,8 @@ def take(target: Local) -> tuple[State, str | None]:
         "builtin_modules": _builtin(target, uname.release),
         "config": None,
         "mounts": _mounts(target),
-        "devices": _devices(target),
-        "device_map": {kind: _device_map(target, kind) for kind in ("char", "block")},
+        "majors": _majors(target),
+        "devices": {kind: _devices(target, kind) for kind in ("char", "block")},
         "interrupts": _counters(target.text("/proc/interrupts")),
         "softirqs": _counters(target.text("/proc/softirqs")),
         "sysctl": dict(_sysctl(target)),
@@ -195,7 +195,7 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
-def _devices(target: Local) -> dict[str, dict[str, list[str]]]:
+def _majors(target: Local) -> dict[str, dict[str, list[str]]]:
     found: dict[str, dict[str, list[str]]] = {"char": {}, "block": {}}
     kind = None
     for line in (target.text("/proc/devices") or "").splitlines():
@@ -208,7 +208,7 @@ def _devices(target: Local) -> dict[str, dict[str, list[str]]]:
     return found
 
 
-def _device_map(target: Local, kind: str) -> dict[str, dict[str, str | None]]:
+def _devices(target: Local, kind: str) -> dict[str, dict[str, str | None]]:
     root = f"/sys/dev/{kind}"
     found = {}
     for number in target.list(root):

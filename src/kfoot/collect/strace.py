@@ -1,9 +1,9 @@
 """Collector ``strace``: every system call of the workload's tasks with its arguments, as text.
 
-strace attaches to the task that waits at kfoot's gate (``-p``), rather than start the command
+strace attaches to the task that is stopped at kfoot's gate (``-p``), rather than start the command
 itself: so the workload stays kfoot's own child with the process id it was announced with, and
-strace, in a session of its own, gets none of the terminal's signals. The text begins with the end
-of the gate's ``read``; what counts is from the ``execve`` on.
+strace, in a session of its own, gets none of the terminal's signals. The text begins with that stop
+and the SIGCONT that ended it; the first call is the workload's ``execve``.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Strace:
             os.close(writer)
             os.close(null)
         if self._watchdog:
-            self._watchdog.guard_tracer(self._pid)
+            self._watchdog.guard_process(self._pid, signal.SIGTERM)
         self._listener = threading.Thread(target=self._listen, args=(reader,), daemon=True)
         self._listener.start()
         self._await_attached(scope)
@@ -149,7 +149,7 @@ class Strace:
             self._listener.join()
         recorded.losses += self._complaints()
         if self._watchdog:
-            self._watchdog.forget_tracer(self._pid)
+            self._watchdog.forget_process(self._pid)
         self._pid = 0
         if self._file.exists():
             recorded.files = [self._file]
@@ -168,14 +168,13 @@ class Strace:
         self._options = list(OPTIONS)
 
     def _await_attached(self, scope: Scope) -> None:
-        """Until every process is traced and, for the one at the gate, strace has written of it: it
-        is then past the stop in which a tracer attaches, and no call can be missed."""
+        """Until every process is traced. From then on the kernel stops it for strace before it
+        returns to user space, so no call can be missed (ptrace(2), PTRACE_SEIZE)."""
         end = time.monotonic() + _ATTACH_S
         while time.monotonic() < end:
             if self._gone():
                 break
-            traced = all(_tracer(pid) == self._pid for pid in scope.pids)
-            if traced and (scope.gate is None or _size(self._file)):
+            if all(_tracer(pid) == self._pid for pid in scope.pids):
                 return
             time.sleep(0.001)
         if self._listener and self._status is not None:
@@ -239,13 +238,6 @@ def _tracer(pid: int) -> int | None:
         if line.startswith("TracerPid:"):
             return int(line.split()[1])
     return None
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 def _yama_scope() -> int:

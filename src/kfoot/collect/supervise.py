@@ -1,9 +1,11 @@
 """Runs the workload as a shell would: same terminal, same signals, same exit status.
 
-The workload is forked behind a gate: it waits, one ``execve`` away from its program, until the
-collectors watch it. It stays kfoot's own child, in kfoot's process group and session, with its
-standard files, working directory and environment, so Ctrl-C, Ctrl-Z and the terminal's size reach
-it without kfoot. What is sent to kfoot alone (``kill PID``) is passed on.
+The workload is forked behind a gate: it stops itself (SIGSTOP), one ``execve`` away from its
+program, until the collectors watch it; then it is continued, and the first call any of them sees
+is that ``execve``. (A gate of a blocking read would leave its end in every record.) It stays
+kfoot's own child, in kfoot's process group and session, with its standard files, working directory
+and environment, so Ctrl-C, Ctrl-Z and the terminal's size reach it without kfoot. What is sent to
+kfoot alone (``kill PID``) is passed on.
 
 Policy for what outlives the command (daemons that fork twice, ``setsid``): kfoot goes on
 recording until all of them have ended, as ``strace -f`` does; Ctrl-C or SIGTERM to kfoot then ends
@@ -147,14 +149,13 @@ class Workload:
         self.ended: Ended | None = None
         self.interrupted = False
         """Someone ended the recording of what outlived the command."""
-        self._gate = -1
         self._report = -1
+        self._at_gate = False
         self._mask: set[int | signal.Signals] | None = None
 
     def start(self) -> None:
-        """Fork; the child waits. Call before any thread is started."""
-        gate_read, self._gate = os.pipe()
-        self._report, report_write = os.pipe()
+        """Fork, and wait until the child stands at the gate. Call before any thread is started."""
+        self._report, report = os.pipe()
         # Blocked rather than handled: they wait until ``wait`` looks, and threads inherit it.
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*_PASSED_ON, signal.SIGCHLD})
         sys.stdout.flush()
@@ -162,27 +163,29 @@ class Workload:
         try:
             self.pid = os.fork()
         except OSError as error:
+            os.close(report)
             self.close()
             raise RecordError(f"cannot fork: {error.strerror}") from error
         if self.pid == 0:
-            self._child(gate_read, report_write)
-        os.close(gate_read)
-        os.close(report_write)
+            self._child(report)
+        os.close(report)
+        _, status = os.waitpid(self.pid, os.WUNTRACED)
+        if not os.WIFSTOPPED(status):
+            self.pid = 0
+            raise RecordError("the workload ended before it began")
+        self._at_gate = True
 
-    def _child(self, gate: int, report: int) -> None:
+    def _child(self, report: int) -> None:
         """In the child: never returns. Between the gate and execve nothing but memory is touched,
         so that the recording begins with execve."""
         try:
             gc.disable()
-            os.close(self._gate)
-            os.close(self._report)
             _restore_signals(self._mask or set())
             _let_parent_trace()
             argv = [os.fsencode(word) for word in self.argv]
             env = {os.fsencode(k): os.fsencode(v) for k, v in self.env.items()}
             path = os.fsencode(self.program.path)
-            if os.read(gate, 1) != b"x":
-                os._exit(NOT_FOUND)
+            os.kill(os.getpid(), signal.SIGSTOP)
             try:
                 os.execve(path, argv, env)
             except OSError as error:
@@ -200,10 +203,8 @@ class Workload:
 
         Raises KfootError with status 126 or 127 when it could not be executed.
         """
-        with contextlib.suppress(BrokenPipeError):
-            os.write(self._gate, b"x")
-        os.close(self._gate)
-        self._gate = -1
+        self._at_gate = False
+        os.kill(self.pid, signal.SIGCONT)
         answer = b""
         while piece := os.read(self._report, 64):
             answer += piece
@@ -218,16 +219,12 @@ class Workload:
         )
 
     def abandon(self) -> None:
-        """Give up before ``release``: the child leaves without having run anything."""
-        if self._gate >= 0:
-            os.close(self._gate)
-            self._gate = -1
-        if self.pid and self.ended is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(self.pid, 0)
-        self.close()
+        """Give up before the program runs: a child at the gate leaves without having run it."""
+        if self._at_gate:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self._at_gate = False
+            self.pid = 0
 
     def wait(
         self,
@@ -293,10 +290,9 @@ class Workload:
 
     def close(self) -> None:
         """Give the signals and descriptors back."""
-        for fd in (self._gate, self._report):
-            if fd >= 0:
-                os.close(fd)
-        self._gate = self._report = -1
+        if self._report >= 0:
+            os.close(self._report)
+            self._report = -1
         if self._mask is not None:
             # What came while the recording was put away has nobody left to go to.
             while signal.sigtimedwait({*_PASSED_ON, signal.SIGCHLD}, 0):

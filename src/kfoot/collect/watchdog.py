@@ -1,7 +1,8 @@
 """A small process that tidies up if kfoot is killed with SIGKILL.
 
-It holds one end of a pipe. kfoot tells it what would be left behind (a tracefs instance, a tracer
-process); when the pipe closes without a good-bye, it removes them and leaves.
+It holds one end of a pipe. kfoot tells it what would be left behind (a tracefs instance, a tracer,
+a workload stopped at the gate); when the pipe closes without a good-bye, it removes them and
+leaves.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ class Watchdog:
         """Remove this tracefs instance should kfoot die."""
         self._tell(f"instance {os.fspath(path)}")
 
-    def guard_tracer(self, pid: int) -> None:
-        """Ask this process to detach and end (SIGTERM) should kfoot die."""
-        self._tell(f"tracer {pid}")
+    def guard_process(self, pid: int, number: signal.Signals) -> None:
+        """Send this process a signal should kfoot die."""
+        self._tell(f"process {pid} {int(number)}")
 
-    def forget_tracer(self, pid: int) -> None:
-        """It has ended: its number may soon be another's."""
-        self._tell(f"ended {pid}")
+    def forget_process(self, pid: int) -> None:
+        """It has ended, or its work has begun: let it be, its number may soon be another's."""
+        self._tell(f"forget {pid}")
 
     def close(self) -> None:
         """All is tidy: nothing to do any more."""
@@ -68,23 +69,30 @@ def _watch(pipe: int) -> None:
     os.dup2(pipe, 3)
     os.closerange(4, os.sysconf("SC_OPEN_MAX"))
     os.chdir("/")
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
     told = b""
     while piece := os.read(3, 4096):
         told += piece
     lines = told.decode("utf-8", "surrogateescape").splitlines()
     if "good-bye" in lines:
         return
+    guarded: dict[int, int] = {}
+    instances = []
     for line in lines:
         word, _, rest = line.partition(" ")
-        if word == "tracer" and f"ended {rest}" not in lines:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(rest), signal.SIGTERM)
-    for line in lines:
-        word, _, rest = line.partition(" ")
-        if word == "instance":
-            _remove(rest)
+        if word == "process":
+            pid, number = map(int, rest.split())
+            guarded[pid] = number
+        elif word == "forget":
+            guarded.pop(int(rest), None)
+        elif word == "instance":
+            instances.append(rest)
+    for pid, number in guarded.items():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+    for path in instances:
+        _remove(path)
 
 
 def _remove(path: str) -> None:
