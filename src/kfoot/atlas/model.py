@@ -98,10 +98,17 @@ class Atlas(Protocol):
     name: str
     """"6.12.117"-like release of the sources."""
     source: str
-    sha256: str
-    """Of the atlas file itself."""
+    """Name of the tarball or folder they came from."""
     rules: int
     """Version of the rules that built it."""
+    why: str
+    """Why this atlas was chosen."""
+    note: str | None
+    """What the reader of a result must know (another release than the kernel's), or None."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the atlas file itself."""
 
     def abis(self) -> tuple[str, ...]: ...
 
