@@ -8,6 +8,7 @@ Files are written beside and renamed, so a crash leaves the old file or the new 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -184,23 +185,12 @@ class Capture:
 
     def close(self) -> None:
         """Compress the raw files, note their sha256, save the manifest as closed."""
-        import zstandard
-
         for entry in self.manifest.collectors:
             done = []
             for name in entry.files:
                 path = self.raw / name
                 if path.suffix != ".zst" and path.stat().st_size >= SMALL:
-                    packed = path.with_name(path.name + ".zst")
-                    beside = packed.with_name(f".{packed.name}")
-                    size = path.stat().st_size
-                    with path.open("rb") as source, beside.open("wb") as sink:
-                        zstandard.ZstdCompressor(level=3, threads=0).copy_stream(
-                            source, sink, size=size
-                        )
-                    beside.replace(packed)
-                    path.unlink()
-                    path = packed
+                    path = _packed(path)
                 done.append(path.relative_to(self.raw).as_posix())
             entry.files = done
         self.manifest.sha256 = {
@@ -235,6 +225,28 @@ class Capture:
 
     def write_snapshot(self, when: str, state: Mapping[str, object]) -> None:
         write_json(self.system / f"{when}.json", state)
+
+
+def _packed(path: Path) -> Path:
+    """Compress a file; where the disk has no room for it, leave it as it is. Returns what there
+    is then."""
+    import zstandard
+
+    packed = path.with_name(path.name + ".zst")
+    beside = packed.with_name(f".{packed.name}")
+    try:
+        with path.open("rb") as source, beside.open("wb") as sink:
+            zstandard.ZstdCompressor(level=3, threads=0).copy_stream(
+                source, sink, size=path.stat().st_size
+            )
+        beside.replace(packed)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise KfootError(f"cannot compress {path}: {error.strerror}") from error
+        return path
+    path.unlink()
+    return packed
 
 
 def _manifest(data: object, file: Path) -> Manifest:

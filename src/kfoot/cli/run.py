@@ -6,6 +6,9 @@ and all its children did is kept in a capture folder; the summary is printed on 
   kfoot run -- ls -l
   kfoot run --use-case "read the reservoir" -o reservoir.kfoot -- mdt reservoir
 
+With --repeat N the command runs N times, each in a capture of its own (NAME-1.kfoot, ...), and the
+summary is of all of them. The exit status is that of the first run that failed.
+
 Exit status: the command's own; 128+N when signal N killed it; 125 when kfoot itself failed; 126
 when the command cannot be run; 127 when there is none of that name.
 """
@@ -15,8 +18,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kfoot.errors import KfootError
+
+if TYPE_CHECKING:
+    from kfoot.capture import Capture
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -42,18 +49,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from kfoot.cli.common_summary import summarise
     from kfoot.collect.session import record
 
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not command:
         raise KfootError("no command was given", hint="kfoot run -- CMD ARGS")
-    capture = record(
-        command,
-        use_case=args.use_case,
-        out=args.output,
-        collector=args.collector,
-        say=lambda text: print(f"kfoot: {text}", file=sys.stderr),
-    )
-    print(f"kfoot: {capture.path}", file=sys.stderr)
-    status = capture.manifest.exit_status
-    return 0 if status is None else status
+    if args.repeat < 1:
+        raise KfootError(f"--repeat {args.repeat}: at least 1")
+    captures: list[Capture] = []
+    for number in range(1, args.repeat + 1):
+        captures.append(
+            record(
+                command,
+                use_case=args.use_case,
+                out=_numbered(args.output, number) if args.repeat > 1 else args.output,
+                collector=args.collector,
+                say=lambda text: print(f"kfoot: {text}", file=sys.stderr),
+            )
+        )
+    summarise(captures)
+    failed = [c.manifest.exit_status for c in captures if c.manifest.exit_status]
+    return failed[0] if failed else 0
+
+
+def _numbered(output: Path | None, number: int) -> Path | None:
+    """NAME-1.kfoot, NAME-2.kfoot, ... for the replicates of NAME.kfoot."""
+    return output and output.with_name(f"{output.name.removesuffix('.kfoot')}-{number}.kfoot")

@@ -63,6 +63,8 @@ class Collector(Protocol):
     """One way of observing."""
 
     name: str
+    format: str
+    """Name of the reader of its files."""
 
     def probe(self) -> Ability:
         """Whether it works on this host, by trying, never by version."""

@@ -74,6 +74,7 @@ class Ftrace:
     """See the module's text. ``watchdog`` removes the instance should kfoot be killed."""
 
     name = "ftrace"
+    format = "ftrace-pages"
 
     def __init__(self, watchdog: Watchdog | None = None, *, buffer_kib: int | None = None):
         self._watchdog = watchdog
@@ -157,7 +158,7 @@ class Ftrace:
         return any(_runs(pid) for pid in self._instance.read("set_event_pid").split())
 
     def stop(self) -> Recorded:
-        recorded = Recorded(self.name, os.uname().release, self._options, "ftrace-pages")
+        recorded = Recorded(self.name, os.uname().release, self._options, self.format)
         instance = self._instance
         if instance is None:
             return recorded

@@ -46,6 +46,7 @@ class Strace:
     """See the module's text. ``watchdog`` makes strace let go should kfoot be killed."""
 
     name = "strace"
+    format = "strace"
 
     def __init__(self, watchdog: Watchdog | None = None):
         self._watchdog = watchdog
@@ -140,7 +141,7 @@ class Strace:
 
     def stop(self) -> Recorded:
         recorded = Recorded(
-            self.name, self._version, {"argv": ["strace", *self._options]}, "strace"
+            self.name, self._version, {"argv": ["strace", *self._options]}, self.format
         )
         if not self._pid:
             return recorded

@@ -1,0 +1,86 @@
+"""Which collectors there are, and which of them a recording uses: the one place that lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from kfoot.collect.base import Ability, Collector
+from kfoot.collect.ftrace import Ftrace
+from kfoot.collect.strace import Strace
+from kfoot.collect.watchdog import Watchdog
+from kfoot.errors import RecordError
+
+Make = Callable[[Watchdog], Collector]
+COLLECTORS: dict[str, Make] = {
+    "strace": Strace,
+    "ftrace": Ftrace,
+}
+"""Every collector by the name --collector takes."""
+
+AUTO: tuple[tuple[str, ...], ...] = (
+    ("strace", "ftrace"),
+    ("strace",),
+    ("ftrace",),
+)
+"""What ``auto`` tries for a command, best evidence first; all collectors of a line must be able."""
+
+AUTO_WATCH: tuple[tuple[str, ...], ...] = (("ftrace",), ("strace",))
+"""The same for ``kfoot watch``: strace would slow a running system down, and cannot see it all."""
+
+GIVES = {
+    "strace": "system calls with their arguments",
+    "ftrace": "trace events",
+}
+"""What is missing when a collector does not take part, in words."""
+
+
+def choose(
+    collector: str, watchdog: Watchdog, candidates: Sequence[tuple[str, ...]] = AUTO
+) -> tuple[list[Collector], list[str]]:
+    """The collectors for ``--collector WORD`` and what is then not recorded, in words.
+
+    ``collector`` is "auto", or names joined by "+" or ",". Raises RecordError when one that was
+    asked for by name, or all of auto, cannot work here.
+    """
+    if collector != "auto":
+        return _named(collector, watchdog), _left_out(collector)
+    abilities: dict[str, Ability] = {}
+    made: dict[str, Collector] = {}
+    for names in candidates:
+        for name in names:
+            if name not in abilities:
+                made[name] = COLLECTORS[name](watchdog)
+                abilities[name] = made[name].probe()
+        if all(abilities[name].can for name in names):
+            return [made[name] for name in names], [
+                _why_not(name, abilities[name]) for name in abilities if name not in names
+            ]
+    reasons = "; ".join(f"{name}: {ability.why_not}" for name, ability in abilities.items())
+    raise RecordError(f"nothing can record here ({reasons})", hint="see `kfoot doctor`")
+
+
+def _named(words: str, watchdog: Watchdog) -> list[Collector]:
+    chosen = []
+    for name in words.replace("+", ",").split(","):
+        if name not in COLLECTORS:
+            raise RecordError(
+                f"there is no collector {name!r}", hint=f"there are: auto, {', '.join(COLLECTORS)}"
+            )
+        collector = COLLECTORS[name](watchdog)
+        ability = collector.probe()
+        if not ability.can:
+            raise RecordError(f"{name} cannot record here: {ability.why_not}", hint=ability.mend)
+        chosen.append(collector)
+    return chosen
+
+
+def _left_out(words: str) -> list[str]:
+    names = words.replace("+", ",").split(",")
+    return [
+        f"{what}: {name} was not asked for" for name, what in GIVES.items() if name not in names
+    ]
+
+
+def _why_not(name: str, ability: Ability) -> str:
+    mend = f" ({ability.mend})" if ability.mend else ""
+    return f"{GIVES.get(name, name)}: {ability.why_not or 'not needed'}{mend}"
