@@ -58,6 +58,7 @@ TABLES: dict[str, TableSchema] = {
             Column("module", "str", "module"),
         ),
         ("path", "config", "module"),
+        packed=True,
     ),
     "sections": TableSchema(
         (
@@ -155,6 +156,7 @@ TABLES: dict[str, TableSchema] = {
             *_PLACE,
         ),
         ("name", "file"),
+        packed=True,
     ),
     "kconfig": TableSchema(
         (
@@ -165,6 +167,7 @@ TABLES: dict[str, TableSchema] = {
             _FILE,
         ),
         ("name", "file"),
+        packed=True,
     ),
     # Documentation/features: status "ok", "TODO", "N/A" (..).
     "features": TableSchema(

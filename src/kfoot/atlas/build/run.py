@@ -87,6 +87,7 @@ def build(
             for name, rows in builder.finish(context).items():
                 tables.setdefault(name, []).extend(rows)
             context.built[builder.name] = builder
+        say("done", None)
     header = {
         "release": context.release,
         "source": opened.name,
