@@ -14,7 +14,11 @@ from kfoot.readers.base import Gatherer, Options, Reader
 from kfoot.readers.files import head
 from kfoot.readers.reading import Reading
 
-READERS: list[tuple[str, str]] = []
+READERS: list[tuple[str, str]] = [
+    ("trace-dat", "kfoot.readers.trace_dat"),
+    ("ftrace-pages", "kfoot.readers.ftrace_pages"),
+    ("ftrace-text", "kfoot.readers.ftrace_text"),
+]
 """(name, module with an object ``READER``), in the order they are asked to sniff. One line each:
 ("strace", "kfoot.readers.strace_text"),"""
 

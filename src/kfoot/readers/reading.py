@@ -148,6 +148,8 @@ class Reading:
     steps_cut: int = 0
     """Steps not kept because a bound was reached (they are counted in ``calls`` all the same)."""
     losses: list[Loss] = field(default_factory=list)
+    continued: int = 0
+    """Further lines of records that take several (hex dumps, stacks): read, nothing counted."""
     unparsed: int = 0
     samples: list[tuple[int, str]] = field(default_factory=list)
     """The first few lines that did not parse: number and (shortened) text."""

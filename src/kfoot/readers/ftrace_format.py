@@ -1,0 +1,130 @@
+"""What a kernel says about its own trace records: event formats and the ring buffer's page head.
+
+Source: ``events/SYSTEM/NAME/format``, ``events/header_page`` and ``saved_cmdlines`` of tracefs
+(Documentation/trace/events.rst, kernel/trace/trace_events.c), as collectors and trace.dat keep
+them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_NAME = re.compile(rb"^name: ?(\S+)", re.M)
+_ID = re.compile(rb"^ID: ?(\d{1,5})\b", re.M)
+_FIELD = re.compile(
+    rb"^\s*field:([^;\n]{1,1000});\s*offset:(\d{1,9});\s*size:(\d{1,9});(?:\s*signed:([01]);)?",
+    re.M,
+)
+_SECTION = re.compile(rb"^# ([^/\s]+)/(\S+)\n", re.M)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a record. ``offset`` and ``size`` in bytes from the record's first byte."""
+
+    name: str
+    type: str
+    offset: int
+    size: int
+    signed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EventFormat:
+    system: str | None
+    name: str
+    id: int
+    """common_type of its records."""
+    fields: dict[str, Field]
+
+
+@dataclass(frozen=True, slots=True)
+class PageFormat:
+    """Where the parts of a sub-buffer are; all in bytes."""
+
+    page: int = 4096
+    """The whole sub-buffer, head included."""
+    data: int = 16
+    """Length of the head: records begin here."""
+    commit: int = 8
+    """Size of the commit word, which is the kernel's long."""
+    big_endian: bool = False
+
+
+def parse_event(text: bytes, system: str | None) -> EventFormat | None:
+    """One ``format`` file; None when it has no name or number."""
+    name, number = _NAME.search(text), _ID.search(text)
+    if name is None or number is None or int(number[1]) > 0xFFFF:
+        return None
+    fields = {}
+    for declaration, offset, size, signed in _FIELD.findall(text):
+        words = declaration.decode("ascii", "backslashreplace").rsplit(None, 1)
+        label = words[-1].split("[")[0]
+        kind = words[0] if len(words) > 1 else ""
+        fields[label] = Field(label, kind, int(offset), int(size), signed == b"1")
+    return EventFormat(system, name[1].decode("ascii", "backslashreplace"), int(number[1]), fields)
+
+
+def parse_formats(text: bytes) -> dict[int, EventFormat]:
+    """``formats.txt`` of a capture: format files, each under a line ``# SYSTEM/NAME``."""
+    found = {}
+    heads = list(_SECTION.finditer(text))
+    for head, behind in zip(heads, [*heads[1:], None], strict=True):
+        body = text[head.end() : behind.start() if behind else len(text)]
+        event = parse_event(body, head[1].decode("ascii", "backslashreplace"))
+        if event is not None:
+            found[event.id] = event
+    return found
+
+
+def parse_page(header_page: bytes, *, big_endian: bool = False) -> PageFormat | None:
+    """``events/header_page``; None when it is not one, or no page could look like that."""
+    fields = {
+        declaration.split()[-1]: (int(offset), int(size))
+        for declaration, offset, size, _ in _FIELD.findall(header_page)
+        if declaration.split()
+    }
+    if b"data" not in fields or b"commit" not in fields:
+        return None
+    data, length = fields[b"data"]
+    at, commit = fields[b"commit"]
+    page = data + length
+    if at != 8 or commit not in (4, 8) or data != at + commit or not 64 <= page <= 1 << 24:
+        return None
+    return PageFormat(page, data, commit, big_endian)
+
+
+def cmdlines(text: bytes) -> Iterator[tuple[int, bytes]]:
+    """``saved_cmdlines``: a line ``PID COMM`` each (comm may hold spaces)."""
+    for line in text.split(b"\n"):
+        pid, space, comm = line.partition(b" ")
+        if space and pid.isdigit() and len(pid) <= 10:
+            yield int(pid), comm
+
+
+def tgids(text: bytes) -> Iterator[tuple[int, int]]:
+    """``saved_tgids``: a line ``TID TGID`` each."""
+    for line in text.split(b"\n"):
+        words = line.split()
+        if len(words) == 2 and all(word.isdigit() and len(word) <= 10 for word in words):
+            yield int(words[0]), int(words[1])
+
+
+_LOST_BY_STATISTIC = {
+    b"overrun": "overrun",
+    b"commit overrun": "overrun",
+    b"dropped events": "dropped",
+}
+
+
+def cpu_losses(statistics: bytes) -> dict[str, int]:
+    """Losses that a ``per_cpu/cpuN/stats`` file tells of, by kind, without zeros."""
+    lost: dict[str, int] = {}
+    for line in statistics.split(b"\n"):
+        name, _, value = line.partition(b":")
+        kind, digits = _LOST_BY_STATISTIC.get(name.strip()), value.strip()
+        if kind is not None and digits.isdigit() and len(digits) < 19 and int(digits):
+            lost[kind] = lost.get(kind, 0) + int(digits)
+    return lost

@@ -1,0 +1,248 @@
+"""What every ftrace format is counted into, and how that becomes a ``Reading``.
+
+Text, raw pages and trace.dat differ in how a record is found; what a record means is here. The
+native scanners fill the same ``Tally`` (see ``native.py``), so they cannot disagree about meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from kfoot.readers.errnos import errno_name
+from kfoot.readers.reading import (
+    CallCount,
+    CallKey,
+    EventKey,
+    Facts,
+    Process,
+    Reading,
+    Request,
+)
+
+CONTEXTS = ("task", "softirq", "hardirq", "nmi", "unknown")
+TASK, SOFTIRQ, HARDIRQ, NMI, UNKNOWN = range(5)
+
+OK, NEVER = 0, 1
+"""Outcomes of a call; a failed one is the negative errno."""
+
+MOST_NS = (1 << 63) - 1
+"""Sums of time stop here (292 years): only a corrupt trace gets there."""
+
+NANOSECOND_CLOCKS = ("local", "global", "perf", "mono", "mono_raw", "boot", "tai")
+"""trace_clock settings that count nanoseconds; the others (counter, uptime, x86-tsc) do not."""
+
+_MAX_ERRNO = 4095
+_CLONE_THREAD = 0x10000
+_X32_BIT = 0x40000000
+
+_ABIS = {
+    "x86_64": "x86_64",
+    "aarch64": "arm64",
+    "arm64": "arm64",
+    "i386": "i386",
+    "i486": "i386",
+    "i586": "i386",
+    "i686": "i386",
+}
+
+_IOCTL = {"x86_64": 16, "arm64": 29, "i386": 54, "arm": 54, "riscv64": 29, "s390x": 54}
+"""Number of ioctl by ABI (arch/*/entry/syscalls/*.tbl): its second argument is the request."""
+
+
+def native_abi(arch: str | None) -> str | None:
+    """The ABI of a kernel's own tasks by machine name (as uname says)."""
+    if arch is not None and arch.startswith("arm") and arch != "arm64":
+        return "arm"
+    return _ABIS.get(arch, arch) if arch else None
+
+
+def ioctl_number(arch: str | None) -> int:
+    """The number whose second argument is an ioctl request; -1 when the machine is not known."""
+    return _IOCTL.get(native_abi(arch) or "", -1)
+
+
+def outcome_of(ret: int) -> int:
+    """OK or the negative errno of a return value (include/linux/err.h: IS_ERR_VALUE)."""
+    return ret if -_MAX_ERRNO <= ret < 0 else OK
+
+
+class Life(NamedTuple):
+    """A record about a task's life, in the order of time."""
+
+    kind: str
+    """newtask, fork, exec or rename: the event's name behind "sched_process_" or "task_"."""
+    tid: int
+    """The task that was current."""
+    a: int
+    """newtask, fork: the child; exec: the thread that goes on; rename: the task."""
+    b: int
+    """newtask: clone flags; exec: the thread that called it; else 0."""
+    text: bytes
+    """newtask: comm; exec: file name; rename: the new comm; fork: empty."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts by task, with everything needed to name them. Times in ns of the trace's clock."""
+
+    events: dict[tuple[int, Hashable, int], int] = field(default_factory=dict)
+    """(task, event, context): the event is a name (text) or a number (binary)."""
+    calls: dict[tuple[int, int, int, int], list[int]] = field(default_factory=dict)
+    """(task, number, outcome, ioctl request or -1) -> [calls, ns]."""
+    lives: list[Life] = field(default_factory=list)
+    comms: dict[int, bytes] = field(default_factory=dict)
+    """Task names as every line of the trace says them: they hold over all others."""
+    early_comms: dict[int, bytes] = field(default_factory=dict)
+    """Task names when the recording began: they hold until ``lives`` says otherwise."""
+    late_comms: dict[int, bytes] = field(default_factory=dict)
+    """Task names when it ended, for tasks that have no other."""
+    leaders: dict[int, int] = field(default_factory=dict)
+    """Thread to thread group, where every line of the trace or the recording's begin says so."""
+    late_leaders: dict[int, int] = field(default_factory=dict)
+    """The same from its end, for threads nothing else is known of."""
+    parents: dict[int, int] = field(default_factory=dict)
+    """Thread group to the one that forked it, where something beside the records says so."""
+    first: int | None = None
+    last: int | None = None
+    timed: bool = True
+    """False: the clock counts something else than time, so durations are not measured."""
+
+
+class Pairs:
+    """Matches sys_enter with sys_exit, task by task. Feed it in the order of time."""
+
+    def __init__(self, calls: dict[tuple[int, int, int, int], list[int]]):
+        self._calls = calls
+        self._open: dict[int, tuple[int, int, int]] = {}
+
+    def enter(self, tid: int, ns: int, nr: int, request: int) -> None:
+        before = self._open.get(tid)
+        if before is not None:
+            self._count(tid, before, NEVER, 0)
+        self._open[tid] = (nr, ns, request)
+
+    def exit(self, tid: int, ns: int, nr: int, ret: int) -> None:
+        """A return without a call is a new task's first, or of a call made before the recording.
+
+        The number is -1 where the call replaced the registers (rt_sigreturn on x86).
+        """
+        call = self._open.pop(tid, None)
+        if call is None:
+            return
+        if nr in (-1, call[0]):
+            self._count(tid, call, outcome_of(ret), max(0, ns - call[1]))
+        else:
+            self._count(tid, call, NEVER, 0)
+
+    def end(self) -> None:
+        """What is still open never returned."""
+        for tid, call in self._open.items():
+            self._count(tid, call, NEVER, 0)
+        self._open.clear()
+
+    def _count(self, tid: int, call: tuple[int, int, int], outcome: int, ns: int) -> None:
+        count = self._calls.setdefault((tid, call[0], outcome, call[2]), [0, 0])
+        count[0] += 1
+        count[1] = min(count[1] + ns, MOST_NS)
+
+
+def finish(
+    tally: Tally,
+    *,
+    format: str,
+    source: str,
+    arch: str | None,
+    describe: Callable[[Hashable], tuple[str | None, str]],
+) -> Reading:
+    """The Reading of a tally. ``describe`` gives an event's system and name.
+
+    One process per thread group, as far as the trace tells groups (the ``(tgid)`` column,
+    ``task_newtask`` with CLONE_THREAD, saved_tgids); otherwise one per thread. A record does not
+    say whether its task is a 32-bit one, so all calls get the machine's own ABI.
+    """
+    leaders = dict(tally.leaders)
+    comms = dict(tally.early_comms)
+    exes: dict[int, str] = {}
+    parents = dict(tally.parents)
+    for life in tally.lives:
+        _live(life, leaders, comms, exes, parents)
+
+    for tid, leader in tally.late_leaders.items():
+        leaders.setdefault(tid, leader)
+
+    tids = {key[0] for key in tally.events} | {key[0] for key in tally.calls}
+    group = {tid: leaders.get(tid, tid) for tid in tids}
+    index = {pid: at for at, pid in enumerate(sorted(set(group.values())))}
+    abi = native_abi(arch)
+    reading = Reading(format, source, facts=Facts(arch=arch))
+    for pid in index:
+        parent = parents.get(pid)
+        comm = tally.comms.get(pid) or comms.get(pid) or tally.late_comms.get(pid)
+        reading.processes.append(
+            Process(
+                pid,
+                parent=index.get(parent) if parent is not None and parent != pid else None,
+                exe=exes.get(pid),
+                comm="<idle>" if pid == 0 else text(comm) if comm else None,
+                abi=abi,
+            )
+        )
+    for (tid, event, context), count in tally.events.items():
+        key = EventKey(*describe(event), CONTEXTS[context], index[group[tid]])
+        reading.events[key] = reading.events.get(key, 0) + count
+    for (tid, nr, outcome, request), (calls, ns) in tally.calls.items():
+        x32 = abi == "x86_64" and nr > 0 and nr & _X32_BIT
+        call = CallKey(
+            process=index[group[tid]],
+            abi="x32" if x32 else abi,
+            nr=nr & ~_X32_BIT if x32 else nr,
+            name=None,
+            outcome=_outcome(outcome, arch),
+            request=Request(request, None) if request >= 0 else None,
+        )
+        total = reading.calls.setdefault(call, CallCount())
+        total.calls += calls
+        if tally.timed and outcome != NEVER:
+            total.time_ns = min((total.time_ns or 0) + ns, MOST_NS)
+    if tally.timed and tally.first is not None and tally.last is not None:
+        reading.facts.first_s, reading.facts.last_s = tally.first / 1e9, tally.last / 1e9
+    return reading
+
+
+def text(raw: bytes) -> str:
+    """A name out of a trace as text that can be written anywhere."""
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _outcome(code: int, arch: str | None) -> str:
+    if code == OK:
+        return "ok"
+    return "never" if code == NEVER else errno_name(-code, arch)
+
+
+def _live(
+    life: Life,
+    leaders: dict[int, int],
+    comms: dict[int, bytes],
+    exes: dict[int, str],
+    parents: dict[int, int],
+) -> None:
+    if life.kind == "newtask":
+        mine = leaders.get(life.tid, life.tid)
+        comms[life.a] = life.text
+        if life.b & _CLONE_THREAD:
+            leaders[life.a] = mine
+        else:
+            leaders[life.a] = life.a
+            parents[life.a] = mine
+    elif life.kind == "fork":
+        child = leaders.get(life.a, life.a)
+        if child == life.a:
+            parents.setdefault(child, leaders.get(life.tid, life.tid))
+    elif life.kind == "exec":
+        exes[leaders.get(life.a, life.a)] = text(life.text)
+        comms[life.a] = life.text.rsplit(b"/", 1)[-1][:15]
+    elif life.kind == "rename":
+        comms[life.a] = life.text
