@@ -118,7 +118,7 @@ class Ftrace:
         instance = self._instance = tracefs.Instance(root)
         if self._watchdog:
             self._watchdog.guard_instance(instance.path)
-        size = self._buffer_kib or _buffer_kib(len(instance.cpus()))
+        size = self._buffer_kib or buffer_kib(len(instance.cpus()))
         instance.write("buffer_size_kb", size)
         instance.write("trace_clock", CLOCK)
         roots = list(_cgroup_tasks(scope.cgroup)) if scope.cgroup else _threads(scope.pids)
@@ -354,12 +354,17 @@ def _long_bytes() -> int:
     return 8 if os.uname().machine.endswith(("64", "64le", "s390x")) else 4
 
 
-def _buffer_kib(cpus: int) -> int:
-    available = 0
+def memory_available_kib() -> int:
+    """MemAvailable of /proc/meminfo."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
-            available = int(line.split()[1])
-    fair = available // _SHARE_OF_MEMORY // max(cpus, 1)
+            return int(line.split()[1])
+    return 0
+
+
+def buffer_kib(cpus: int) -> int:
+    """Ring buffer of each CPU in KiB: enough, and no more than a fair part of free memory."""
+    fair = memory_available_kib() // _SHARE_OF_MEMORY // max(cpus, 1)
     return max(_MEBIBYTE, min(_BUFFER_KIB, fair))
 
 

@@ -14,7 +14,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from kfoot.errors import RecordError
+from kfoot.errors import KfootError, RecordError
 
 USUAL = Path("/sys/kernel/tracing")
 MOUNT = f"mount -t tracefs nodev {USUAL}"
@@ -25,7 +25,7 @@ _INITIAL_PID_NAMESPACE = "pid:[4026531836]"
 
 
 def mounted() -> Path | None:
-    """Where tracefs is mounted and usable, None when it is not."""
+    """Where tracefs is mounted (whether or not we may look into it), None when it is not."""
     try:
         lines = Path("/proc/self/mounts").read_text("utf-8", "surrogateescape").splitlines()
     except OSError:
@@ -33,14 +33,25 @@ def mounted() -> Path | None:
     found = [Path(fields[1]) for line in lines if (fields := line.split(" "))[2] == "tracefs"]
     # debugfs brings a second mount of it on first access: prefer the one that stays.
     found.sort(key=lambda path: path != USUAL)
-    return next((path for path in found if (path / "available_events").exists()), None)
+    return next((path for path in found if _is_there(path / "available_events")), None)
+
+
+def _is_there(path: Path) -> bool:
+    """Also what only root may see: another file system may be mounted over an old tracefs."""
+    try:
+        path.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def mount() -> None:
-    """Mount tracefs at its usual place. Raises RecordError with the kernel's reason."""
+    """Mount tracefs at its usual place. Raises KfootError with the kernel's reason."""
     done = subprocess.run(MOUNT.split(), capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RecordError(f"cannot mount tracefs: {done.stderr.strip()}")
+        raise KfootError(f"cannot mount tracefs: {done.stderr.strip()}")
 
 
 def in_initial_pid_namespace() -> bool:
