@@ -1,25 +1,35 @@
 # Two commands: `make demo` runs the main job on a real workload, `make test` runs the tests.
+# Both set up what they need in .venv, and as root install missing Debian packages.
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.kfoot-ready
+NATIVE := $(wildcard src/kfoot/native/*.[ch])
 
 .PHONY: setup demo test bench lint clean
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml setup.py
-	python3 -m venv $(VENV)
-	$(PY) -m pip install --quiet --upgrade pip
-	$(PY) -m pip install --quiet -e '.[dev,sql]'
+$(STAMP): pyproject.toml setup.py $(NATIVE)
+	sh scripts/packages.sh run
+	python3 -m venv $(VENV) || { echo "python3 -m venv failed: apt-get install python3-venv" >&2; exit 1; }
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev,sql]'
 	touch $@
 
+demo: setup
+	$(PY) examples/openaps/demo.py --out demo
+
 test: setup
-	$(PY) -m pytest -q -n auto $(if $(FAST),-m "not slow") $(ARGS)
+	sh scripts/packages.sh test
+	$(PY) -m pytest -q -n auto --dist loadfile $(if $(FAST),-m "not slow") $(ARGS)
+
+bench: setup
+	sh scripts/packages.sh test
+	$(PY) benchmarks/run.py
 
 lint: setup
-	$(VENV)/bin/ruff check src tests
-	$(VENV)/bin/ruff format --check src tests
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info
+	rm -rf $(VENV) build dist demo .build src/*.egg-info

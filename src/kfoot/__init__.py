@@ -1,6 +1,10 @@
 """kfoot: run any workload and get its Linux kernel footprint, as evidence.
 
-``kfoot.run(["ls", "-l"])`` records a command and returns its capture.
+>>> import kfoot
+>>> result = kfoot.run(["ls", "-l"])          # doctest: +SKIP
+>>> result.footprint["areas"]                 # doctest: +SKIP
+>>> result.table("syscalls").to_pandas()      # doctest: +SKIP
+>>> kfoot.load("ls-20261120-101500.kfoot")    # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -8,16 +12,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kfoot.collect.session import record as run
+    from kfoot.api import Result as Result
+    from kfoot.api import load as load
+    from kfoot.api import run as run
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "run"]
+__all__ = ["Result", "__version__", "load", "run"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use: ``import kfoot`` costs nothing."""
-    if name == "run":
-        from kfoot.collect.session import record
+    # The command line imports this package too and must stay quick: nothing is loaded until asked.
+    if name in ("Result", "load", "run"):
+        from kfoot import api
 
-        return record
+        return getattr(api, name)
     raise AttributeError(f"module 'kfoot' has no attribute {name!r}")
