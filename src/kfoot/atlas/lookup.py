@@ -27,6 +27,7 @@ _SUFFIX = re.compile(r"(?:\.(?:isra|constprop|part|cold|lto_priv|llvm|localalias
 """What compilers append to the name of a copy of a function."""
 _WRAPPER = re.compile(r"__(?:x64|ia32|x32|arm64|s390x?|riscv|powerpc|do|se)_(compat_)?(sys_\w+)")
 """Functions that SYSCALL_DEFINE makes around the one in the source."""
+_SAME_FAMILY = {"AF_LOCAL": "AF_UNIX", "AF_FILE": "AF_UNIX", "AF_ROUTE": "AF_NETLINK"}
 _MEMO = 1 << 16
 
 Row = tuple[Any, ...]
@@ -145,24 +146,42 @@ class AtlasView:
         return _first(found or self._select("anon_inodes", "name", name), 1)
 
     def socket(self, family: str, type: str | None, protocol: str | None) -> Place:
+        if family.startswith("PF_"):
+            family = f"AF_{family[3:]}"
+        if protocol:
+            protocol = protocol.removeprefix("IPPROTO_")
         rows = [
             row
-            for row in self._select("sockets", "family", family)
+            for row in self._select("sockets", "family", _SAME_FAMILY.get(family, family))
             if row[1] in (None, type) and row[2] in (None, protocol)
         ]
         rows.sort(key=lambda row: (row[2] is None, row[1] is None))
         return _first(rows, 3)
 
     def device(self, kind: str, name: str, major: int | None, minor: int | None) -> Place:
-        rows = [row for row in self._select("devices", "name", name) if row[1] == kind]
-        if not rows and major is not None:
-            rows = [
+        """The exact number first (the name may be a driver's for several: mem, tty), then the
+        driver's name, then the nearest minor number below that a tty driver begins at."""
+        name = name.removeprefix("/dev/")
+        rows = self._select("devices", "name", name)
+        if major is not None:
+            rows = [row for row in rows if row[2] in (None, major)]
+            rows += [
                 row
                 for row in self._select("devices", "major", major)
-                if row[1] == kind and row[3] in (None, minor)
+                if row[3] in (None, minor) or row[7] == "tty-driver"
             ]
-            rows.sort(key=lambda row: row[3] is None)
-        return _first(rows, 4)
+        below = [
+            row
+            for row in rows
+            if row[1] == kind and (row[3] is None or (minor is not None and row[3] <= minor))
+        ]
+
+        def rank(row: Row) -> tuple[bool, bool, bool, int]:
+            exact = row[2:4] == (major, minor)
+            return not exact, row[0] != name, row[2] is None, -(row[3] or 0)
+
+        best = min(below, key=rank, default=None)
+        return NOWHERE if best is None else Place(*best[4:])
 
     # --- files and what is said of them ---
 

@@ -144,9 +144,20 @@ class Devices(Builder):
             for key in self._keys(path, device):
                 file = self._operations.get(device.operations, path)
                 found.setdefault(key, set()).add((file, device.how))
+        chosen = {
+            key: min(files, key=lambda one: _rank(one[0], key[0])) for key, files in found.items()
+        }
+        usual = {
+            key[1:3]: key[3]
+            for key, (file, how) in chosen.items()
+            if file.startswith(_GENERIC) and how == "tty-driver" and key[3] is not None
+        }
         rows: list[Row] = []
         for key, files in sorted(found.items(), key=str):
-            file, how = min(files, key=lambda one: _rank(one[0], key[0]))
+            file, how = chosen[key]
+            first = usual.get(key[1:3])
+            if first is not None and (key[3] or 0) >= first and not file.startswith(_GENERIC):
+                continue  # 4:65 is a machine's own in one tree, and everybody's second ttyS.
             if len({path for path, _ in files}) > 1 and _rank(file, key[0])[0]:
                 how += "+several"
             rows.append((*key, *context.place(file, how)))

@@ -25,6 +25,10 @@ BUILDERS: tuple[str, ...] = (
     "kconfig:KconfigBuilder",
     "kbuild:KbuildBuilder",
     "files:FilesBuilder",
+    "syscalls:Syscalls",
+    "handlers:Handlers",
+    "sockets:Sockets",
+    "devices:Devices",
 )
 """Rule-sets as "module:Class" below kfoot.atlas.build."""
 

@@ -69,7 +69,7 @@ ABIS = (
     Abi("sparc64", "sparc", 64, _S, ("common", "64")),
     Abi("sparc32", "sparc", 32, _S, ("common", "32")),
     Abi("parisc64", "parisc", 64, _S, ("common", "64")),
-    Abi("parisc", "parisc", 32, _S, ("common", "32")),
+    Abi("parisc32", "parisc", 32, _S, ("common", "32")),
     Abi("m68k", "m68k", 32, _S),
     Abi("sh", "sh", 32, _S),
     Abi("xtensa", "xtensa", 32, _S),
