@@ -23,7 +23,7 @@ IDENTITY = {
     "modules": ("name",),
     "kconfig": ("name",),
     "features": ("feature", "arch"),
-    "missing_syscalls": ("arch", "name"),
+    "missing_syscalls": ("abi", "name"),
 }
 """``builds`` is left out: what it says is in ``files`` as far as it is certain."""
 

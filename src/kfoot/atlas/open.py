@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from kfoot.atlas.lookup import AtlasView
 from kfoot.atlas.store import SUFFIX, AtlasFile
@@ -20,8 +20,7 @@ _SERIES = {2: 0, 3: 20, 4: 21, 5: 20, 6: 20}
 """How many minor releases each major release had (3.0 to 3.19, 4.0 to 4.20, ...)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """An atlas on disk."""
 
     path: Path
@@ -29,8 +28,7 @@ class Found:
     shipped: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """The atlas chosen for a release."""
 
     found: Found

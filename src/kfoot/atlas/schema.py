@@ -169,18 +169,20 @@ TABLES: dict[str, TableSchema] = {
         ("name", "file"),
         packed=True,
     ),
-    # Documentation/features: status "ok", "TODO", "N/A" (..).
+    # Documentation/features: status "ok", "TODO", "N/A" or "---" (cannot be there).
     "features": TableSchema(
         (
             Column("feature", "str"),
             Column("arch", "str", "arch"),
             Column("status", "str"),
             Column("config", "str", "config"),
+            Column("subsystem", "str"),
         ),
         ("feature", "arch"),
+        ("arch",),
     ),
-    # Syscalls an architecture lacks relative to i386, as scripts/checksyscalls.sh says.
+    # Syscalls an ABI lacks relative to i386, as scripts/checksyscalls.sh says.
     "missing_syscalls": TableSchema(
-        (Column("arch", "str", "arch"), Column("name", "str", "syscall")), ("arch", "name")
+        (Column("abi", "str"), Column("name", "str", "syscall")), ("abi", "name")
     ),
 }

@@ -7,7 +7,6 @@ put together on the way). A packed table is one zstd frame, unpacked when first 
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 import sys
 from bisect import bisect_left, bisect_right
@@ -193,6 +192,8 @@ class AtlasFile:
 
     def sha256(self) -> str:
         """Hex digest of the whole file."""
+        import hashlib  # not needed for a look-up
+
         return hashlib.sha256(self._map).hexdigest()
 
 
