@@ -28,6 +28,8 @@ _SUFFIX = re.compile(r"(?:\.(?:isra|constprop|part|cold|lto_priv|llvm|localalias
 _WRAPPER = re.compile(r"__(?:x64|ia32|x32|arm64|s390x?|riscv|powerpc|do|se)_(compat_)?(sys_\w+)")
 """Functions that SYSCALL_DEFINE makes around the one in the source."""
 _SAME_FAMILY = {"AF_LOCAL": "AF_UNIX", "AF_FILE": "AF_UNIX", "AF_ROUTE": "AF_NETLINK"}
+_MISC = 10
+"""MISC_MAJOR (include/uapi/linux/major.h): every minor is another driver."""
 _MEMO = 1 << 16
 
 Row = tuple[Any, ...]
