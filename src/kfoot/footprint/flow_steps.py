@@ -130,7 +130,7 @@ def _run(
     start = [node for step in before if (node := drawn.leaf(step)) is not None]
     rest = steps
     if not inherited or before:
-        first = _start_length(reading, steps, forks)
+        first = drawn.start_length(steps)
         start += [node for step in steps[:first] if (node := drawn.leaf(step)) is not None]
         rest = steps[first:]
     nodes = [
@@ -148,24 +148,6 @@ def _run(
         run.nodes.append(box)
     run.nodes += fold(fold_files(fold(fold_uses(nodes, 0), 0), 0), 0)
     return run
-
-
-def _start_length(reading: Reading, steps: list[Step], forks: bool) -> int:
-    """How many steps at the beginning are the loader's and the runtime's."""
-    for number, step in enumerate(steps):
-        kind = kind_of(step.name or "")
-        if kind == "quiet" or (kind == "process" and step.name is not None and "exec" in step.name):
-            continue
-        if kind == "process" and step.name is not None and "clone" in step.name and not forks:
-            continue
-        if kind in ("open", "read", "look", "close"):
-            path = _path(reading, step)
-            if path is None or not path.startswith("/") or loader_file(path):
-                continue
-            if step.outcome in ("ENOENT", "ENOTDIR") and not path.startswith("/dev/"):
-                continue
-        return number
-    return len(steps)
 
 
 def _path(reading: Reading, step: Step) -> str | None:
@@ -190,6 +172,24 @@ class _Drawer:
         self.names: dict[tuple[object, ...], Named] = {}
         self.searched = self._searches(steps)
 
+    def start_length(self, steps: list[Step]) -> int:
+        """How many steps at the beginning are the loader's and the runtime's."""
+        for number, step in enumerate(steps):
+            call = self.named(step).call
+            kind = kind_of(call)
+            if kind == "quiet" or (kind == "process" and "exec" in call):
+                continue
+            if kind == "process" and "clone" in call and not self.forks:
+                continue
+            if kind in ("open", "read", "look", "close"):
+                path = _path(self.reading, step)
+                if path is None or not path.startswith("/") or loader_file(path):
+                    continue
+                if step.outcome in ("ENOENT", "ENOTDIR") and not path.startswith("/dev/"):
+                    continue
+            return number
+        return len(steps)
+
     def _searches(self, steps: Iterable[Step]) -> set[str]:
         """File names that were looked for in several places, or missing first and found later."""
         missed: dict[str, set[str]] = {}
@@ -198,7 +198,7 @@ class _Drawer:
             path = _path(self.reading, step)
             if path is None:
                 continue
-            if absent(step.name or "", step.outcome):
+            if absent(self.named(step).call, step.outcome):
                 missed.setdefault(basename(path), set()).add(path)
             elif step.outcome == "ok":
                 found.add(basename(path))
@@ -206,7 +206,7 @@ class _Drawer:
 
     def folded(self, step: Step) -> bool:
         """Whether the step is counted instead of drawn; counts it."""
-        call = step.name or ""
+        call = self.named(step).call
         kind = kind_of(call)
         path = _path(self.reading, step)
         if step.outcome not in ("ok", "never") and self._expected(call, step.outcome, path):
@@ -229,7 +229,7 @@ class _Drawer:
 
     def leaf(self, step: Step) -> Node:
         """The step as a node of run 0."""
-        named = self._named(step)
+        named = self.named(step)
         kind = kind_of(named.call)
         path = _path(self.reading, step)
         text = named.call if kind != "ioctl" else f"ioctl {named.request or '?'}"
@@ -245,7 +245,8 @@ class _Drawer:
             {0: Counter({step.outcome: step.times})},
         )
 
-    def _named(self, step: Step) -> Named:
+    def named(self, step: Step) -> Named:
+        """What the namer says, asked once for equal steps."""
         key = (step.name, step.nr, step.abi, step.object, step.request)
         if key not in self.names:
             self.names[key] = self.namer(self.reading, step)

@@ -124,22 +124,32 @@ def _optional(value: object) -> str | None:
 
 
 def _words(*values: object) -> str:
-    return " ".join(text.clean(value) for value in values if value is not None)
+    """Known values in one line; a list is what several captures say."""
+    known = (value for value in values if value is not None)
+    return " ".join(
+        " or ".join(map(text.clean, value)) if isinstance(value, list) else text.clean(value)
+        for value in known
+    )
 
 
 def _atlas(value: Any) -> str:
+    """Release and the beginning of the sha256; several where captures used several."""
     if value is None:
         return "none"
+    if isinstance(value, list):
+        return ", ".join(_atlas(item) for item in value)
     if isinstance(value, dict):
-        digest = str(value.get("sha256") or "")[:12]
-        return _words(value.get("name"), f"sha256 {digest}" if digest else None)
+        found = str(value.get("sha256") or "")[:12]
+        return _words(value.get("release"), f"sha256 {found}" if found else None)
     return text.clean(value)
 
 
 def _outcome(workload: Row) -> str:
     status, signal = workload.get("exit_status"), workload.get("signal")
-    if signal:
+    if signal and not isinstance(signal, list):
         return f"killed by {text.clean(signal)}"
+    if isinstance(status, list):
+        return "exit " + ", ".join("?" if one is None else text.clean(one) for one in status)
     return "exit status unknown" if status is None else f"exit {text.clean(status)}"
 
 

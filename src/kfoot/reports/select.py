@@ -66,7 +66,8 @@ def _known(what: str, wanted: str | None, names: Iterable[str | None]) -> None:
         return
     import difflib
 
-    close = difflib.get_close_matches(wanted, there, 3, 0.4)
+    close = [name for name in there if wanted.casefold() in name.casefold()][:5]
+    close = close or difflib.get_close_matches(wanted, there, 3, 0.4)
     raise KfootError(
         f"the footprint has no {what} {wanted!r}",
         hint=f"close to it: {', '.join(close)}"

@@ -73,6 +73,7 @@ TABLES = (
             Column("abi", "ABI"),
             Column("nr", "nr", "count"),
             *_ERRORS,
+            Column("unfinished", "never returned", "count"),
             Column("time_us", "time, µs", "count"),
             *_PLACE,
         ),
@@ -100,6 +101,7 @@ TABLES = (
             Column("driver", "driver"),
             Column("operations", "operations", "pairs"),
             *_PLACE,
+            Column("how", "known by"),
         ),
     ),
     Table(
@@ -129,7 +131,7 @@ TABLES = (
             Column("before", "before", "count"),
             Column("during", "during", "count"),
             Column("after", "after", "count"),
-            Column("config", "option"),
+            Column("config", "options", "list"),
             Column("area", "area"),
             Column("section", "section"),
         ),
@@ -158,12 +160,13 @@ TABLES = (
     Table(
         "processes",
         "Processes",
-        "Process images: a new one begins at fork and at each exec.",
+        "Who ran what; equal children of one parent are one row.",
         (
             Column("id", "id", "count"),
             Column("parent", "parent", "count"),
             Column("exe", "executable"),
             Column("argv", "command line", "argv"),
+            Column("instances", "instances", "count"),
             Column("calls", "calls", "count"),
         ),
     ),
@@ -174,6 +177,16 @@ TABLES = (
         (Column("kind", "kind"), Column("name", "name"), Column("count", "count", "count")),
     ),
 )
+
+
+_SEEN = Column("seen", "seen in captures", "count")
+
+
+def columns(footprint: Footprint, table: Table) -> tuple[Column, ...]:
+    """The table's columns; in a merged footprint also in how many captures a row was seen."""
+    if any("seen" in row for row in rows(footprint, table.key)):
+        return (*table.columns, _SEEN)
+    return table.columns
 
 
 def table(key: str) -> Table:

@@ -48,9 +48,11 @@ def shorten(text: str, width: int) -> str:
     return f"{text[:head]}…{text[head + 1 - width :]}"
 
 
-def count(value: int | None) -> str:
+def count(value: float | None) -> str:
     """1234567 as "1,234,567"."""
-    return NOT_MEASURED if value is None else f"{value:,}"
+    if value is None:
+        return NOT_MEASURED
+    return f"{value:,}" if isinstance(value, (int, float)) else clean(value)
 
 
 def times(number: int, one: str, many: str | None = None) -> str:
