@@ -13,6 +13,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from kfoot.errors import KfootError
+from kfoot.footprint import contract
 from kfoot.reports.digest import digest
 from kfoot.reports.plain import as_json, csv_table, head, markdown, rst
 from kfoot.reports.select import select, within
@@ -145,3 +146,9 @@ def test_select_of_what_is_not_there_names_what_is_close(footprint: dict[str, An
 )
 def test_within(area: str | None, wanted: str, inside: bool) -> None:
     assert within(area, wanted) is inside
+
+
+def test_every_column_of_the_contract_is_reported() -> None:
+    assert {table.key: {column.key for column in table.columns} for table in TABLES} == {
+        name: set(names) for name, names in contract.TABLES.items()
+    }
