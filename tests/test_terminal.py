@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from kfoot.footprint import merge
 from kfoot.reports import text
 from kfoot.reports.terminal import print_summary
 
@@ -43,6 +44,8 @@ def test_fits_one_screen_however_much_there_is(footprint: dict[str, Any]) -> Non
     for key in ("areas", "sections", "syscalls", "ioctls", "objects", "modules", "unmapped"):
         row = many[key][0]
         many[key] += [{**row, "name": f"{row['name']}{n}", "area": f"a{n}"} for n in range(3000)]
+    many = merge([many, copy.deepcopy(footprint)])
+    many["use_case"] = "two runs"
     many["evidence"]["losses"] *= 500
     many["capture"]["not_recorded"] *= 500
     lines = summary(many).splitlines()
@@ -85,6 +88,23 @@ def test_not_measured_is_not_zero(footprint: dict[str, Any]) -> None:
     out = summary(footprint)
     assert "calls not counted" in out
     assert "access –" in out
+
+
+def test_merged_footprints_say_what_was_in_all_and_what_in_some(
+    footprint: dict[str, Any],
+) -> None:
+    merged = merge([footprint, copy.deepcopy(footprint)])
+    for row in merged["sections"]:
+        if row["name"] == "SPI SUBSYSTEM":
+            row["seen"] = 1
+    out = summary(merged)
+    assert "2 captures" in out
+    used = sum(
+        any(row[tier] for tier in ("entered", "dispatched", "traced", "executed"))
+        for row in footprint["sections"]
+    )
+    assert f"{used - 1} sections in all captures" in out
+    assert re.search(r"in some only: 1\s+(· )?SPI SUBSYSTEM 1 of 2", out)
 
 
 def test_an_almost_empty_footprint_is_no_error() -> None:

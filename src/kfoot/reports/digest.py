@@ -47,6 +47,10 @@ class Digest:
     failed: int | None
     processes: int
     replicates: int
+    in_all: int | None
+    """Sections seen in every capture; None when there is one capture."""
+    in_some: tuple[str, ...]
+    """Sections seen in some captures only, as "SPI SUBSYSTEM 3 of 8"."""
     areas: tuple[AreaLine, ...]
     syscalls: tuple[Row, ...]
     """Most called first."""
@@ -69,6 +73,8 @@ def digest(footprint: Footprint) -> Digest:
     syscalls = rows(footprint, "syscalls")
     losses = tuple(_loss(row) for row in evidence.get("losses") or ())
     valid = evidence.get("valid")
+    replicates = capture.get("replicates") or 1
+    seen = [row for row in rows(footprint, "sections") if "seen" in row and strongest(row)]
     return Digest(
         command=text.command(workload.get("argv")) or f"({capture.get('kind') or 'no command'})",
         use_case=_optional(footprint.get("use_case")),
@@ -86,7 +92,13 @@ def digest(footprint: Footprint) -> Digest:
         calls=_sum(syscalls, "calls"),
         failed=_sum(syscalls, "errors"),
         processes=len(rows(footprint, "processes")),
-        replicates=capture.get("replicates") or 1,
+        replicates=replicates,
+        in_all=sum(row["seen"] == replicates for row in seen) if seen else None,
+        in_some=tuple(
+            f"{text.clean(row.get('name'))} {row['seen']} of {replicates}"
+            for row in seen
+            if row["seen"] != replicates
+        ),
         areas=_areas(footprint),
         syscalls=tuple(
             sorted(syscalls, key=lambda row: (-(row.get("calls") or 0), str(row.get("name"))))

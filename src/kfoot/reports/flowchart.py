@@ -64,7 +64,7 @@ def source(command: Command, name: str) -> str:
     lines = [
         "digraph flow {",
         'graph [rankdir=TB, nodesep=0.3, ranksep=0.28, fontname="DejaVu Sans"];',
-        'node [shape=box, fontname="DejaVu Sans", fontsize=11, margin="0.14,0.07"];',
+        'node [shape=box, fontname="DejaVu Sans", fontsize=11, margin="0.22,0.08"];',
         'edge [fontname="DejaVu Sans", fontsize=10, arrowsize=0.7];',
     ]
     parting = {index for index in range(len(command.nodes)) if command.parting(index)}
@@ -92,13 +92,13 @@ def _splits(command: Command, tail: int) -> bool:
 
 def _node(command: Command, index: int, node: Node, name: str, parting: bool) -> str:
     failed = failures(node)
-    rows = [(f"{caption(node)}  {times(command, node)}".rstrip(), 11, True)]
+    rows = [(f"{caption(node)}  {times(command, node)}".rstrip(), "head")]
     if node.kind == "loop":
-        rows += [(line, 10, False) for line in _loop_lines(command, node, 0)]
+        rows += [(line, "item") for line in _loop_lines(command, node, 0)]
     if failed and not parting:
-        rows.append((", ".join(failed), 10, False))
+        rows.append((", ".join(failed), "note"))
     if place(node):
-        rows.append((text.shorten(place(node), 60), 9, False))
+        rows.append((text.shorten(place(node), 60), "note"))
     label = "".join(_label_row(*row) for row in rows)
     shape = "box"
     if parting:
@@ -116,10 +116,13 @@ def _node(command: Command, index: int, node: Node, name: str, parting: bool) ->
     )
 
 
-def _label_row(value: str, size: int, bold: bool) -> str:
-    inner = f"<b>{_marked(value)}</b>" if bold else _marked(value)
-    ending = '<br align="left"/>' if size == 10 else "<br/>"
-    return f'<font point-size="{size}">{inner}</font>{ending}'
+def _label_row(value: str, role: str) -> str:
+    """A line of a label: its head, an item of a loop (aligned left) or a note."""
+    if role == "head":
+        gap = '<font point-size="3"> <br/></font>'
+        return f'<font point-size="11"><b>{_marked(value)}</b></font><br/>{gap}'
+    ending = '<br align="left"/>' if role == "item" else "<br/>"
+    return f'<font point-size="10">{_marked(value)}</font>{ending}'
 
 
 def _loop_lines(command: Command, node: Node, depth: int) -> list[str]:

@@ -39,6 +39,9 @@ def head(facts: Digest) -> list[tuple[str, str]]:
     ]
     if facts.replicates > 1:
         found.append(("captures", f"{facts.replicates:,} merged"))
+    if facts.in_all is not None:
+        found.append(("sections in all captures", f"{facts.in_all:,}"))
+    found += [("section in some", line) for line in facts.in_some]
     found += [("collector", name) for name in facts.collectors]
     found.append(("atlas", facts.atlas))
     found += [("loss", line) for line in facts.losses]

@@ -99,6 +99,10 @@ class _Summary:
         if facts.replicates > 1:
             parts.append(f"{facts.replicates} captures")
         self._items("measured", [*parts, facts.machine], 2, None)
+        if facts.in_all is not None:
+            common = f"{text.times(facts.in_all, 'section')} in all captures"
+            some = f"in some only: {len(facts.in_some)}"
+            self._items("seen", [common, some, *facts.in_some], 2, "sections")
 
     def _evidence(self) -> None:
         facts = self.facts
@@ -106,7 +110,7 @@ class _Summary:
         by = ", ".join(facts.collectors) or "no collector"
         self._items("evidence", [facts.verdict, by, f"atlas {facts.atlas}"], 2, None, style)
         self._items("losses", facts.losses, 2, None, "red")
-        self._items("not recorded", facts.not_recorded, 3, None, "yellow")
+        self._items("not recorded", facts.not_recorded, 2, None, "yellow")
 
     def _areas(self) -> None:
         areas = self.facts.areas
