@@ -8,6 +8,7 @@ tree. Paths come out relative to the top of the tree, with forward slashes.
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import hashlib
 import lzma
@@ -187,7 +188,7 @@ def _unpacked(raw: _Counted, path: Path) -> Any:
         import zstandard
 
         return zstandard.ZstdDecompressor().stream_reader(cast(IO[bytes], raw), closefd=False)
-    return raw
+    return contextlib.nullcontext(raw)
 
 
 def _around(first: str, folder: bool) -> str:
