@@ -9,6 +9,7 @@ import pytest
 from kfoot.footprint import contract, merge, processes
 from kfoot.footprint.names import Names
 from kfoot.footprint.system import System, parse_config
+from kfoot.footprint.workload import EVERYTHING, own
 from kfoot.readers.reading import CallCount, CallKey, Process, Reading
 
 
@@ -34,7 +35,7 @@ def test_equal_children_are_one_row_with_instances() -> None:
             calls={0: 5, 1: 2, 2: 2, 3: 1},
         )
     ]
-    assert processes.tabulate(trees) == [
+    assert processes.tabulate([(tree, EVERYTHING) for tree in trees]) == [
         {"id": 0, "exe": "/bin/sh", "argv": ["sh"], "parent": None, "instances": 1, "calls": 5},
         {"id": 1, "exe": "/bin/ls", "argv": ["ls"], "parent": 0, "instances": 1, "calls": 1},
         {"id": 2, "exe": "/bin/true", "argv": ["true"], "parent": 0, "instances": 2, "calls": 4},
@@ -42,7 +43,7 @@ def test_equal_children_are_one_row_with_instances() -> None:
 
 
 def test_a_parent_that_comes_later_or_is_itself_does_not_loop() -> None:
-    rows = processes.tabulate([reading(Process(1, 0), Process(2, 5), calls={})])
+    rows = processes.tabulate([(reading(Process(1, 0), Process(2, 5), calls={}), EVERYTHING)])
     assert [row["parent"] for row in rows] == [None]
 
 
@@ -152,3 +153,23 @@ def test_a_number_without_an_abi_is_never_named(monkeypatch: pytest.MonkeyPatch)
     names = Names(NoTable(), None)  # type: ignore[arg-type]
     call = names.syscall(CallKey(0, None, 336, None, "ok"), Reading("strace", "x"))
     assert (call.name, call.place.area) == ("syscall_336", None)
+
+
+def test_what_happens_before_the_exec_and_in_other_tasks_is_not_the_workloads() -> None:
+    tree = reading(
+        Process(7, comm="kworker"),
+        Process(9, comm="python"),
+        Process(9, 1, "/bin/sh", ("sh",)),
+        Process(12, 2, "/bin/ls", ("ls",)),
+        calls={1: 1, 2: 5, 3: 2},
+    )
+    mine = own(tree, 9)
+    assert [mine.has(n) for n in range(4)] == [False, True, True, True]
+    assert [mine.ran(n) for n in range(4)] == [False, False, True, True]
+    rows = processes.tabulate([(tree, mine)])
+    assert [(row["exe"], row["parent"], row["calls"]) for row in rows] == [
+        ("/bin/sh", None, 6),
+        ("/bin/ls", 0, 2),
+    ]
+    assert own(tree, None).has(0)
+    assert own(tree, 4711).has(0)

@@ -20,6 +20,7 @@ from kfoot.footprint.names import ABI_OF_MACHINE, Names
 from kfoot.footprint.objects import Objects
 from kfoot.footprint.system import System
 from kfoot.footprint.tiers import Tiers
+from kfoot.footprint.workload import own
 from kfoot.readers.base import Options, Progress
 from kfoot.readers.reading import Loss, Reading, Step
 
@@ -91,9 +92,14 @@ def attribute(
     evidence = combine(readings, names)
     objects, tiers = Objects(atlas, system), Tiers()
     tables = calls.tabulate(evidence.calls, names, objects, tiers)
-    tables["events"] = events.tabulate(evidence.events, names, tiers)
+    gate = manifest.extra.get("gate")
+    tables["events"], foreign = events.tabulate(
+        [(reading, own(reading, gate)) for reading in evidence.events], names, tiers
+    )
     tables["functions"] = []
-    tables["processes"] = processes.tabulate(evidence.calls)
+    tables["processes"] = processes.tabulate(
+        [(reading, own(reading, gate)) for reading in evidence.calls]
+    )
     tables["modules"] = state.modules(system, atlas)
     tables["config"] = state.config(system, atlas, tiers)
     tables["changes"] = state.changes(system)
@@ -129,6 +135,7 @@ def attribute(
             ],
             "window": _window(manifest),
             "losses": losses,
+            "foreign_events": foreign,
             "checks": [_check(check) for check in evidence.checks],
             "valid": not losses,
         },

@@ -9,20 +9,30 @@ from kfoot.atlas.model import NOWHERE, Place
 from kfoot.footprint.contract import Row
 from kfoot.footprint.names import Names
 from kfoot.footprint.tiers import Tiers
+from kfoot.footprint.workload import Own
 from kfoot.readers.reading import EventKey, Reading
 
 _SYSCALL_EVENT = ("sys_enter_", "sys_exit_")
 
 
-def tabulate(readings: Iterable[Reading], names: Names, tiers: Tiers) -> list[Row]:
-    """The rows of ``events``. ``in_interrupt`` is None where the trace did not say the context;
-    an interrupt that hit the workload's task is not evidence that the workload used it, so only
-    events in task context feed the traced tier."""
+def tabulate(
+    readings: Iterable[tuple[Reading, Own]], names: Names, tiers: Tiers
+) -> tuple[list[Row], int]:
+    """The rows of ``events``, and how many events were of other tasks and not counted.
+
+    ``in_interrupt`` is None where the trace did not say the context; an interrupt that hit the
+    workload's task is not evidence that the workload used it, so only events in task context feed
+    the traced tier.
+    """
     found: dict[tuple[str | None, str], Counter[str]] = defaultdict(Counter)
     places: dict[tuple[str | None, str], Place] = {}
-    for reading in readings:
+    foreign = 0
+    for reading, own in readings:
         tiers.measured("traced")
         for key, count in reading.events.items():
+            if not own.ran(key.process):
+                foreign += count
+                continue
             system, place = _find(key, names, reading)
             places[system, key.name] = place
             context = key.context if key.context in ("task", "unknown") else "interrupt"
@@ -49,7 +59,7 @@ def tabulate(readings: Iterable[Reading], names: Names, tiers: Tiers) -> list[Ro
                 "area": place.area,
             }
         )
-    return rows
+    return rows, foreign
 
 
 def _find(key: EventKey, names: Names, reading: Reading) -> tuple[str | None, Place]:

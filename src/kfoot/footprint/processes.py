@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from kfoot.footprint.contract import Row
+from kfoot.footprint.workload import Own
 from kfoot.readers.reading import Process, Reading
 
 Ident = tuple[str, tuple[str, ...]]
@@ -24,10 +25,11 @@ class _Node:
     children: dict[Ident, _Node] = field(default_factory=dict)
 
 
-def tabulate(readings: Sequence[Reading]) -> list[Row]:
-    """Fold the process trees of all readings into one."""
+def tabulate(readings: Sequence[tuple[Reading, Own]]) -> list[Row]:
+    """Fold the process trees of all readings into one. kfoot's own image before the exec is
+    folded into what it executed."""
     root = _Node(("", ()))
-    for reading in readings:
+    for reading, own in readings:
         calls: Counter[int] = Counter()
         for key, count in reading.calls.items():
             calls[key.process] += count.calls
@@ -38,6 +40,14 @@ def tabulate(readings: Sequence[Reading]) -> list[Row]:
         todo = [(root, index) for index in below[None]]
         while todo:
             node, index = todo.pop()
+            if not own.has(index):
+                continue
+            if index == own.gate:
+                heirs = [heir for heir in below[index] if own.has(heir)]
+                if heirs:
+                    calls[heirs[0]] += calls[index]
+                todo.extend((node, heir) for heir in heirs)
+                continue
             ident = _ident(reading.processes[index])
             child = node.children.setdefault(ident, _Node(ident))
             child.instances += 1
