@@ -157,15 +157,16 @@ def test_a_number_without_an_abi_is_never_named(monkeypatch: pytest.MonkeyPatch)
 
 def test_what_happens_before_the_exec_and_in_other_tasks_is_not_the_workloads() -> None:
     tree = reading(
-        Process(7, comm="kworker"),
-        Process(9, comm="python"),
+        Process(7, comm="kfoot"),
+        Process(9, 0, comm="kfoot"),
         Process(9, 1, "/bin/sh", ("sh",)),
         Process(12, 2, "/bin/ls", ("ls",)),
+        Process(13, comm="kworker"),
         calls={1: 1, 2: 5, 3: 2},
     )
     mine = own(tree, 9)
-    assert [mine.has(n) for n in range(4)] == [False, True, True, True]
-    assert [mine.ran(n) for n in range(4)] == [False, False, True, True]
+    assert [mine.has(n) for n in range(5)] == [False, True, True, True, False]
+    assert [mine.ran(n) for n in range(5)] == [False, False, True, True, False]
     rows = processes.tabulate([(tree, mine)])
     assert [(row["exe"], row["parent"], row["calls"]) for row in rows] == [
         ("/bin/sh", None, 6),

@@ -36,7 +36,8 @@ def tabulate(readings: Sequence[tuple[Reading, Own]]) -> list[Row]:
         below: dict[int | None, list[int]] = defaultdict(list)
         for index, process in enumerate(reading.processes):
             parent = process.parent
-            below[None if parent is None or parent >= index else parent].append(index)
+            alone = parent is None or parent >= index or not own.has(parent)
+            below[None if alone else parent].append(index)
         todo = [(root, index) for index in below[None]]
         while todo:
             node, index = todo.pop()
