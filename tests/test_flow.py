@@ -12,6 +12,7 @@ from kfoot.errors import InputError
 from kfoot.footprint import flow
 from kfoot.footprint.flow_fold import MAX_NODES, Node
 from kfoot.readers.reading import Object, Process, Reading, Request, Step
+from kfoot.reports.flowtext import way_label
 
 Wanted = tuple[str, str | None, str] | tuple[str, str | None]
 
@@ -136,6 +137,16 @@ def test_merging_charts_equals_charting_together() -> None:
     assert merged.to_json() == together.to_json()
 
 
+def test_captures_tell_ways_of_one_label_apart() -> None:
+    normal, busy = flow.chart([("trace", NORMAL)]), flow.chart([("trace", BUSY)])
+    command = only(flow.merge([normal, busy, normal], ["one", "two", "three"]))
+    assert [(way.images, way.captures) for way in command.ways] == [
+        (2, ["one", "three"]),
+        (1, ["two"]),
+    ]
+    assert [way_label(command, index) for index in (0, 1)] == ["trace: one, three", "trace: two"]
+
+
 def test_merging_does_not_change_its_inputs() -> None:
     one = flow.chart([("normal", NORMAL)])
     before = json.dumps(one.to_json())
@@ -165,7 +176,7 @@ def test_json_round_trip() -> None:
                 {
                     "name": "x",
                     "nodes": [],
-                    "ways": [{"label": "a", "nodes": [3], "images": 1}],
+                    "ways": [{"label": "a", "nodes": [3], "images": 1, "captures": []}],
                     "quiet": {},
                     "expected": {},
                     "cut": 0,

@@ -185,7 +185,7 @@ def long_chart(length: int) -> flow.Chart:
                     {0: Counter(ok=1)},
                 )
             )
-        flow._add_way(command, "ab"[run], path, 1)
+        flow._add_way(command, flow.Way("ab"[run], []), path)
     return flow.Chart([command])
 
 

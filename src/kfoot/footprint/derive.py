@@ -10,7 +10,7 @@ from typing import Any
 from kfoot import readers
 from kfoot.atlas import open_atlas
 from kfoot.atlas.model import Atlas
-from kfoot.capture import Capture, Manifest, write_json
+from kfoot.capture import SUFFIX, Capture, Manifest, write_json
 from kfoot.errors import InputError, KfootError
 from kfoot.footprint import calls, contract, events, flow, processes, state
 from kfoot.footprint.combine import Check, Evidence, combine
@@ -61,7 +61,7 @@ def derive(
 def charts(paths: Sequence[Path]) -> flow.Chart:
     """The flow charts of captures, merged. Captures without one (a bare footprint.json was
     copied, say) add nothing."""
-    found = []
+    found, names = [], []
     for path in paths:
         file = path / FLOWS
         if file.is_file():
@@ -70,7 +70,8 @@ def charts(paths: Sequence[Path]) -> flow.Chart:
             except ValueError as error:
                 raise InputError(file, str(error), expected="a flow chart") from None
             found.append(flow.Chart.from_json(data, str(file)))
-    return flow.merge(found)
+            names.append(path.name.removesuffix(SUFFIX))
+    return flow.merge(found, names)
 
 
 def load(path: Path) -> Footprint:

@@ -12,6 +12,7 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 from kfoot.errors import InputError
@@ -32,6 +33,8 @@ class Way:
     nodes: list[int]
     """Indices into ``Command.nodes``."""
     images: int = 1
+    captures: list[str] = field(default_factory=list)
+    """Names of the captures it was seen in, where charts of several were merged."""
 
 
 @dataclass(slots=True)
@@ -110,10 +113,13 @@ def chart(readings: Iterable[tuple[str, Reading]], namer: Namer = bare_namer) ->
     return Chart(_ranked(commands.values()), cut)
 
 
-def merge(charts: Sequence[Chart]) -> Chart:
-    """Charts of several captures as one; commands of the same name share a graph."""
+def merge(charts: Sequence[Chart], names: Sequence[str] = ()) -> Chart:
+    """Charts of several captures as one; commands of the same name share a graph.
+
+    ``names`` are the captures' names, one for each chart, to tell ways of equal label apart.
+    """
     commands: dict[str, Command] = {}
-    for item in charts:
+    for item, name in zip_longest(charts, names[: len(charts)]):
         for theirs in item.commands:
             mine = commands.setdefault(theirs.name, Command(theirs.name))
             mine.quiet.update(theirs.quiet)
@@ -121,7 +127,8 @@ def merge(charts: Sequence[Chart]) -> Chart:
             mine.cut += theirs.cut
             for number, way in enumerate(theirs.ways):
                 path = [_only(theirs.nodes[index], number) for index in way.nodes]
-                _add_way(mine, way.label, path, way.images)
+                captures = way.captures or ([name] if name is not None else [])
+                _add_way(mine, Way(way.label, [], way.images, captures), path)
     return Chart(_ranked(commands.values()), sum(item.steps_cut for item in charts))
 
 
@@ -142,14 +149,14 @@ def _only(node: Node, run: int) -> Node:
 def _add_run(command: Command, label: str, run: Run) -> None:
     command.quiet.update(run.quiet)
     command.expected.update(run.expected)
-    _add_way(command, label, run.nodes, 1)
+    _add_way(command, Way(label, []), run.nodes)
 
 
-def _add_way(command: Command, label: str, path: list[Node], images: int) -> None:
+def _add_way(command: Command, new: Way, path: list[Node]) -> None:
     """Lay ``path`` (its run being number 0) along what the command's graph has already."""
     keys = [node.key for node in path]
     for number, way in enumerate(command.ways):
-        if way.label == label and keys == [command.nodes[index].key for index in way.nodes]:
+        if way.label == new.label and keys == [command.nodes[index].key for index in way.nodes]:
             renumbered = [node.renumbered([number]) for node in path]
             if all(
                 set(node.tally.get(number, ())) == set(command.nodes[index].tally.get(number, ()))
@@ -157,13 +164,15 @@ def _add_way(command: Command, label: str, path: list[Node], images: int) -> Non
             ):
                 for node, index in zip(renumbered, way.nodes, strict=True):
                     command.nodes[index].absorb(node)
-                way.images += images
+                way.images += new.images
+                way.captures += [name for name in new.captures if name not in way.captures]
                 return
     if len(command.ways) >= MAX_PATHS:
-        command.cut += images
+        command.cut += new.images
         return
     number = len(command.ways)
-    _lay(command, Way(label, [], images), [node.renumbered([number]) for node in path])
+    fresh = Way(new.label, [], new.images, list(new.captures))
+    _lay(command, fresh, [node.renumbered([number]) for node in path])
 
 
 def _lay(command: Command, way: Way, path: list[Node]) -> None:
@@ -198,7 +207,13 @@ def _command_json(command: Command) -> dict[str, Any]:
     return {
         "name": command.name,
         "ways": [
-            {"label": way.label, "nodes": way.nodes, "images": way.images} for way in command.ways
+            {
+                "label": way.label,
+                "nodes": way.nodes,
+                "images": way.images,
+                "captures": way.captures,
+            }
+            for way in command.ways
         ],
         "nodes": [_node_json(node) for node in command.nodes],
         "quiet": dict(sorted(command.quiet.items())),
@@ -224,7 +239,10 @@ def _node_json(node: Node) -> dict[str, Any]:
 
 def _command(data: dict[str, Any]) -> Command:
     nodes = [_node(item) for item in data["nodes"]]
-    ways = [Way(item["label"], list(item["nodes"]), item["images"]) for item in data["ways"]]
+    ways = [
+        Way(item["label"], list(item["nodes"]), item["images"], list(item["captures"]))
+        for item in data["ways"]
+    ]
     for way in ways:
         if not all(0 <= index < len(nodes) for index in way.nodes):
             raise IndexError("a way leads to a node that is not there")

@@ -70,8 +70,18 @@ def branch(command: Command, node: Node, ways: Sequence[int]) -> str:
 
 
 def labels(command: Command, ways: Sequence[int]) -> str:
-    """Whose ways these are: "busy, normal"."""
-    return ", ".join(sorted({text.clean(command.ways[way].label) for way in ways}))
+    """Whose ways these are: "busy, normal"; with the captures' names where labels are equal."""
+    return ", ".join(sorted({way_label(command, way) for way in ways}))
+
+
+def way_label(command: Command, index: int) -> str:
+    """The label of one way, told apart from others of the same label by its captures."""
+    way = command.ways[index]
+    label = text.shorten(text.clean(way.label), 48)
+    if not way.captures or sum(other.label == way.label for other in command.ways) == 1:
+        return label
+    more = f" and {len(way.captures) - 3} more" if len(way.captures) > 3 else ""
+    return f"{label}: {', '.join(text.clean(name) for name in way.captures[:3])}{more}"
 
 
 def place(node: Node) -> str:

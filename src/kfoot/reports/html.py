@@ -149,8 +149,9 @@ def _charts(chart: Chart | None) -> list[dict[str, Any]]:
 
 def _ways(command: Command) -> list[str]:
     return [
-        text.clean(way.label) + (f" ({way.images:,} processes)" if way.images > 1 else "")
-        for way in command.ways
+        flowtext.way_label(command, index)
+        + (f" ({way.images:,} processes)" if way.images > 1 else "")
+        for index, way in enumerate(command.ways)
     ]
 
 
