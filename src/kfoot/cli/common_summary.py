@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from kfoot.capture import Capture
 
 
-def summarise(captures: Sequence[Capture]) -> None:
-    """Derive each capture's footprint and print the summary, of several the merged one."""
-    import kfoot.footprint as footprint
+def summarise(captures: Sequence[Capture], *, quiet: bool = False) -> None:
+    """Derive each capture's footprint; print the summary (of several the merged one) and where
+    the captures are, unless ``quiet``."""
+    from kfoot.footprint import derive, merge
     from kfoot.reports.terminal import print_summary
 
-    derive, merge = getattr(footprint, "derive", None), getattr(footprint, "merge", None)
-    if derive and merge:
-        print_summary(merge([derive(capture) for capture in captures]), file=sys.stderr)
+    footprints = [derive(capture) for capture in captures]
+    if quiet:
+        return
+    print_summary(merge(footprints), file=sys.stderr)
     for capture in captures:
         print(f"kfoot: {capture.path}", file=sys.stderr)

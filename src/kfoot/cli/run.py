@@ -45,6 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repeat", type=int, default=1, metavar="N", help="make N captures of one use case"
     )
+    parser.add_argument("--quiet", action="store_true", help="print no summary")
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
                 say=lambda text: print(f"kfoot: {text}", file=sys.stderr),
             )
         )
-    summarise(captures)
+    summarise(captures, quiet=args.quiet)
     failed = [c.manifest.exit_status for c in captures if c.manifest.exit_status]
     return failed[0] if failed else 0
 

@@ -1,11 +1,12 @@
-"""The footprint of some of a capture's processes: the same attribution over fewer calls."""
+"""The footprint of some of a capture's processes only."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from os.path import basename
 
+from kfoot.atlas import open_atlas
+from kfoot.atlas.model import Atlas
 from kfoot.capture import Capture
 from kfoot.errors import KfootError
 from kfoot.footprint.contract import Footprint
@@ -14,59 +15,31 @@ from kfoot.footprint.system import System
 from kfoot.readers.reading import Process, Reading
 
 
-def derive_process(capture: Capture, wanted: str) -> Footprint:
-    """The footprint of the process images called ``wanted``: the path or base name of the
-    executable, the comm, or a word of the command line (a script's name). Nothing is written.
-
-    Raises KfootError when the capture has no such process.
-    """
-    from kfoot.atlas import open_atlas
-
-    readings = read_raw(capture)
-    kept = [_only(reading, wanted) for reading in readings]
-    if not any(reading.processes for reading in kept):
-        names = sorted({name for reading in readings for name in _names(reading.processes)})
+def derive_process(capture: Capture, name: str, *, atlas: Atlas | None = None) -> Footprint:
+    """The footprint of the processes whose executable, or the script it runs, is ``name`` (a path
+    or its last part). Nothing is written. Raises KfootError when there is no such process."""
+    readings = [keep(reading, name) for reading in read_raw(capture)]
+    if not any(reading.calls or reading.events for reading in readings):
         raise KfootError(
-            f"no process of {capture.path} is called {wanted!r}",
-            hint=f"there are: {', '.join(names[:12])}{' ...' if len(names) > 12 else ''}",
+            f"{capture.path} has no process {name!r}",
+            hint=f"`kfoot show {capture.path} --csv processes` lists them",
+            status=1,
         )
-    atlas = open_atlas(capture.manifest.release)
-    footprint, _ = attribute(capture.manifest, kept, System.of(capture), atlas)
-    return footprint
+    atlas = atlas or open_atlas(capture.manifest.release)
+    return attribute(capture.manifest, readings, System.of(capture), atlas)[0]
 
 
-def _names(processes: Sequence[Process]) -> set[str]:
-    return {basename(process.exe or process.comm or "?") for process in processes}
-
-
-def _called(process: Process, wanted: str) -> bool:
-    words = [process.exe, process.comm, *process.argv]
-    return any(word is not None and wanted in (word, basename(word)) for word in words)
-
-
-def _only(reading: Reading, wanted: str) -> Reading:
-    """``reading`` with the calls and events of the wanted processes. Processes keep their order
-    but not their parents, which may be gone."""
-    chosen = [index for index, process in enumerate(reading.processes) if _called(process, wanted)]
-    place = {index: number for number, index in enumerate(chosen)}
+def keep(reading: Reading, name: str) -> Reading:
+    """``reading`` without what other processes did."""
+    chosen = {index for index, process in enumerate(reading.processes) if _is(process, name)}
     return replace(
         reading,
-        processes=[
-            replace(
-                reading.processes[index], parent=place.get(reading.processes[index].parent or -1)
-            )
-            for index in chosen
-        ],
-        calls={
-            key._replace(process=place[key.process]): count
-            for key, count in reading.calls.items()
-            if key.process in place
-        },
-        events={
-            key._replace(process=place[key.process]): count
-            for key, count in reading.events.items()
-            if key.process in place
-        },
-        steps=[],
-        children={},
+        calls={key: count for key, count in reading.calls.items() if key.process in chosen},
+        events={key: count for key, count in reading.events.items() if key.process in chosen},
+        steps=[step for step in reading.steps if step.process in chosen],
     )
+
+
+def _is(process: Process, name: str) -> bool:
+    words = [word for word in (process.exe, process.comm, *process.argv[:2]) if word]
+    return any(name in (word, basename(word)) for word in words)

@@ -101,6 +101,9 @@ def attribute(
     tables["processes"] = processes.tabulate(
         [(reading, own(reading, gate)) for reading in evidence.calls]
     )
+    for row in tables["processes"]:
+        if row["parent"] is None and not row["argv"] and manifest.kind == "run":
+            row["argv"] = manifest.argv
     tables["modules"] = state.modules(system, atlas)
     tables["config"] = state.config(system, atlas, tiers)
     tables["changes"] = state.changes(system)
