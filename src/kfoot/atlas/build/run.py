@@ -31,6 +31,7 @@ BUILDERS: tuple[str, ...] = (
     "handlers:Handlers",
     "sockets:Sockets",
     "devices:Devices",
+    "events:Events",
 )
 """Rule-sets as "module:Class" below kfoot.atlas.build."""
 
