@@ -57,6 +57,8 @@ class Source:
         except OSError as error:
             raise InputError(path, f"cannot be read: {error.strerror}") from None
         self._unpacked = self._open(magic)
+        self.plain = self._unpacked is self._file
+        """Not packed: the bytes are as they are in the file."""
 
     def _open(self, magic: bytes) -> _Unpacked:
         if magic.startswith(b"\x1f\x8b"):

@@ -27,7 +27,7 @@ from kfoot.readers.ftrace_format import (
     parse_page,
     tgids,
 )
-from kfoot.readers.ftrace_tally import NANOSECOND_CLOCKS, Tally, ioctl_number
+from kfoot.readers.ftrace_tally import NANOSECOND_CLOCKS, Tally, ioctl_number, until_ns
 from kfoot.readers.reading import Loss, Reading
 from kfoot.readers.ring_buffer import Plan, Stream
 from kfoot.readers.ring_reading import count, losses_of, reading_of
@@ -80,7 +80,7 @@ class FtracePages:
             _page(folder, info),
             formats,
             ioctl=ioctl_number(options.arch),
-            until_ns=None if options.until_s is None else int(options.until_s * 1e9),
+            until_ns=until_ns(options.until_s),
             gate=gate if isinstance(gate, int) else None,
         )
         broken: list[Loss] = []
@@ -93,7 +93,7 @@ class FtracePages:
         tally.timed = info.get("clock", "local") in NANOSECOND_CLOCKS
         reading = reading_of(tally, plan, self.name, f"{folder.name}/", options.arch)
         statistics = _description(folder, "stats.txt") or b""
-        reading.losses = [
+        reading.losses += [
             *dict.fromkeys(broken),
             *losses_of(streams, _statistics(statistics), folder.name),
         ]

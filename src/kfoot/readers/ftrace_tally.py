@@ -16,6 +16,7 @@ from kfoot.readers.reading import (
     CallKey,
     EventKey,
     Facts,
+    Loss,
     Process,
     Reading,
     Request,
@@ -32,6 +33,9 @@ MOST_NS = (1 << 63) - 1
 
 NANOSECOND_CLOCKS = ("local", "global", "perf", "mono", "mono_raw", "boot", "tai")
 """trace_clock settings that count nanoseconds; the others (counter, uptime, x86-tsc) do not."""
+
+LIVES_MOST = 1_000_000
+"""Records about tasks' lives kept; a trace with more of them loses names and parents."""
 
 _MAX_ERRNO = 4095
 _CLONE_THREAD = 0x10000
@@ -92,6 +96,7 @@ class Tally:
     calls: dict[tuple[int, int, int, int], list[int]] = field(default_factory=dict)
     """(task, number, outcome, ioctl request or -1) -> [calls, ns]."""
     lives: list[Life] = field(default_factory=list)
+    lives_cut: int = 0
     comms: dict[int, bytes] = field(default_factory=dict)
     """Task names as every line of the trace says them: they hold over all others."""
     early_comms: dict[int, bytes] = field(default_factory=dict)
@@ -108,6 +113,21 @@ class Tally:
     last: int | None = None
     timed: bool = True
     """False: the clock counts something else than time, so durations are not measured."""
+
+
+def keep_life(tally: Tally, life: Life) -> None:
+    """Append, within bounds."""
+    if len(tally.lives) < LIVES_MOST:
+        tally.lives.append(life)
+    else:
+        tally.lives_cut += 1
+
+
+def until_ns(seconds: float | None) -> int | None:
+    """``Options.until_s`` in ns."""
+    if seconds is None:
+        return None
+    return int(min(max(seconds, 0.0) * 1e9, MOST_NS))
 
 
 class Pairs:
@@ -208,6 +228,8 @@ def finish(
             total.time_ns = min((total.time_ns or 0) + ns, MOST_NS)
     if tally.timed and tally.first is not None and tally.last is not None:
         reading.facts.first_s, reading.facts.last_s = tally.first / 1e9, tally.last / 1e9
+    if tally.lives_cut:
+        reading.losses.append(Loss("cut", f"{source}: names of tasks", tally.lives_cut))
     return reading
 
 

@@ -13,12 +13,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 from kfoot.errors import InputError
-from kfoot.readers.base import Options
+from kfoot.readers.base import Options, Progress
 from kfoot.readers.files import Source
 from kfoot.readers.ftrace_tally import (
     HARDIRQ,
+    MOST_NS,
     NMI,
     SOFTIRQ,
     TASK,
@@ -28,6 +30,8 @@ from kfoot.readers.ftrace_tally import (
     Tally,
     finish,
     ioctl_number,
+    keep_life,
+    until_ns,
 )
 from kfoot.readers.reading import Loss, Reading
 
@@ -39,7 +43,7 @@ BLOCK = 1 << 20
 
 _TIME = rb"(?:(\d{1,10})\.(\d{1,9})|(\d{1,19})): +"
 _RECORD = re.compile(
-    rb"-(\d{1,10}) +(?:\( *(\d{1,10}|-+)\) +)?\[(\d{1,6})\] +"
+    rb"-(\d{1,9}) +(?:\( *(\d{1,9}|-+)\) +)?\[(\d{1,6})\] +"
     rb"(?:" + _TIME + rb"|([!-~]{4,8}) +" + _TIME + rb")"
     rb"(?:([A-Za-z0-9_.]{1,100})(:| -> | <-|\()|(<stack trace|<user stack trace))"
 )
@@ -96,7 +100,10 @@ class TextTally:
     """CPU -> [events known to be lost, notices without a number]."""
     overrun: int = 0
     """Events written that were no longer in the buffer when the trace was printed."""
-    tool: str | None = None
+    tracer: bytes | None = None
+    """As the head of tracefs' text names it."""
+    trace_cmd: bool = False
+    """It has the head of ``trace-cmd report``."""
 
 
 def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -120,6 +127,12 @@ class Scanner:
         self._ioctl = ioctl
         self._pairs = Pairs(self.counts.tally.calls)
         self._talker = False
+
+    def read(self, path: Path, progress: Progress | None = None) -> str | None:
+        """Count a file; gives why a compressed one ended early."""
+        with Source(path) as source:
+            self.feed(lines(_pieces(source, progress)))
+            return source.broken
 
     def feed(self, found: Iterable[bytes]) -> None:
         counts = self.counts
@@ -186,25 +199,26 @@ class Scanner:
         elif name in _LIVES and mark == b":":
             life = life_of(name, tid, line[match.end() :])
             if life is not None:
-                tally.lives.append(life)
+                keep_life(tally, life)
         return True
 
     def _comment(self, line: bytes) -> None:
         written, tracer = _WRITTEN.match(line), _TRACER.match(line)
         if written:
-            self.counts.overrun += max(0, int(written[2]) - int(written[1]))
-        elif tracer and self.counts.tool is None:
-            self.counts.tool = f"ftrace {tracer[1].decode('ascii')}"
+            gone = max(0, int(written[2]) - int(written[1]))
+            self.counts.overrun = min(self.counts.overrun + gone, MOST_NS)
+        elif tracer and self.counts.tracer is None:
+            self.counts.tracer = tracer[1]
 
     def _other(self, line: bytes) -> None:
         counts = self.counts
         lost = _LOST.match(line)
         if lost:
             known = counts.lost.setdefault(int(lost[1]), [0, 0])
-            known[0] += int(lost[2] or 0)
+            known[0] = min(known[0] + int(lost[2] or 0), MOST_NS)
             known[1] += lost[2] is None
         elif _HEAD.match(line):
-            counts.tool = counts.tool or "trace-cmd report"
+            counts.trace_cmd = True
         elif self._talker or _CONTINUED.match(line):
             counts.continued += 1
         else:
@@ -244,14 +258,13 @@ class FtraceText:
 
     def read(self, paths: Sequence[Path], options: Options) -> Reading:
         """Several files are read one behind the other, as one trace cut into pieces."""
-        until = None if options.until_s is None else int(options.until_s * 1e9)
-        scanner = Scanner(until_ns=until, ioctl=ioctl_number(options.arch))
+        until, ioctl = until_ns(options.until_s), ioctl_number(options.arch)
         losses: list[Loss] = []
+        scanner = native_scanner(until, ioctl) or Scanner(until_ns=until, ioctl=ioctl)
         for path in paths:
-            with Source(path) as source:
-                scanner.feed(lines(_pieces(source, options)))
-                if source.broken:
-                    losses.append(Loss("truncated", f"{path.name}: {source.broken}", None))
+            broken = scanner.read(path, options.progress)
+            if broken:
+                losses.append(Loss("truncated", f"{path.name}: {broken}", None))
         return reading_of(scanner.end(), paths, options, losses)
 
 
@@ -274,13 +287,16 @@ def reading_of(
         arch=options.arch,
         describe=lambda event: (None, bytes(event).decode("ascii")),  # type: ignore[call-overload]
     )
-    reading.facts.tool = counts.tool
+    if counts.tracer is not None:
+        reading.facts.tool = f"ftrace {counts.tracer.decode('ascii')}"
+    elif counts.trace_cmd:
+        reading.facts.tool = "trace-cmd report"
     reading.unparsed = counts.unparsed
     reading.continued = counts.continued
     reading.samples = [
         (number, line.decode("utf-8", "backslashreplace")) for number, line in counts.samples
     ]
-    reading.losses = losses
+    reading.losses += losses
     if counts.overrun:
         reading.losses.append(Loss("overrun", f"{where}: ring buffer", counts.overrun))
     else:
@@ -292,11 +308,64 @@ def reading_of(
     return reading
 
 
-def _pieces(source: Source, options: Options) -> Iterator[bytes]:
+def _pieces(source: Source, progress: Progress | None) -> Iterator[bytes]:
     while block := source.read(BLOCK):
         yield block
-        if options.progress is not None:
-            options.progress(source.position, source.size)
+        if progress is not None:
+            progress(source.position, source.size)
+
+
+def native_scanner(until: int | None, ioctl: int) -> NativeText | None:
+    """The native scanner, where there is one."""
+    from kfoot.readers.native import native
+
+    module = native()
+    return NativeText(module, until, ioctl) if module is not None else None
+
+
+class NativeText:
+    """``Scanner`` for gigabytes: the same counts by ``kfoot._native``."""
+
+    def __init__(self, module: ModuleType, until: int | None, ioctl: int, threads: int = 0):
+        from kfoot.readers.native import threads_here
+
+        most = (1 << 64) - 1 if until is None else until
+        self._text = module.Text(threads=threads or threads_here(), until=most, ioctl=ioctl)
+        self._tally = Tally()
+
+    def read(self, path: Path, progress: Progress | None = None) -> str | None:
+        """Count a file; gives why a compressed one ended early."""
+        from kfoot.readers.native import whole_lines
+
+        pieces = whole_lines(path, LONGEST, progress)
+        for piece in pieces:
+            self.feed(piece)
+        return pieces.broken
+
+    def feed(self, piece: bytes | memoryview) -> None:
+        """Count whole lines."""
+        for name, tid, rest in self._text.feed(piece):
+            life = life_of(name, tid, rest)
+            if life is not None:
+                keep_life(self._tally, life)
+
+    def end(self) -> TextTally:
+        found = self._text.end()
+        tally = self._tally
+        for name in ("events", "calls", "comms", "leaders", "first", "last", "timed"):
+            setattr(tally, name, found[name])
+        return TextTally(
+            tally,
+            lines=found["lines"],
+            records=found["records"],
+            unparsed=found["unparsed"],
+            continued=found["continued"],
+            samples=found["samples"],
+            lost=found["lost"],
+            overrun=found["overrun"],
+            tracer=found["tracer"] or None,
+            trace_cmd=found["trace_cmd"],
+        )
 
 
 READER = FtraceText()

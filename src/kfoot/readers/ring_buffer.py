@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kfoot.readers.ftrace_format import EventFormat, Field, PageFormat
-from kfoot.readers.ftrace_tally import HARDIRQ, NMI, SOFTIRQ, TASK, Life, Pairs, Tally
+from kfoot.readers.ftrace_tally import HARDIRQ, NMI, SOFTIRQ, TASK, Life, Pairs, Tally, keep_life
 
 MISSED, STORED, LENGTH = 1 << 31, 1 << 30, (1 << 27) - 1
 PADDING, TIME_EXTEND, TIME_STAMP = 29, 30, 31
@@ -299,7 +299,7 @@ def scan(streams: list[Stream], plan: Plan) -> Tally:
             if life is None:
                 stream.damage.corrupt += 1
             else:
-                tally.lives.append(life)
+                keep_life(tally, life)
     pairs.end()
     return tally
 

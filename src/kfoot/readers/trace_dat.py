@@ -14,7 +14,7 @@ from pathlib import Path
 from kfoot.errors import InputError
 from kfoot.readers.base import Options
 from kfoot.readers.ftrace_format import PageFormat
-from kfoot.readers.ftrace_tally import NANOSECOND_CLOCKS, Tally, ioctl_number
+from kfoot.readers.ftrace_tally import NANOSECOND_CLOCKS, Tally, ioctl_number, until_ns
 from kfoot.readers.reading import Loss, Reading
 from kfoot.readers.ring_buffer import Plan, Stream
 from kfoot.readers.ring_reading import count, losses_of, reading_of
@@ -53,11 +53,10 @@ class TraceDatReader:
 
 def _read(found: TraceDat, options: Options) -> Reading:
     arch = found.uname[-1] if len(found.uname) >= 4 else options.arch
-    until = None if options.until_s is None else int(options.until_s * 1e9)
     page = found.page or PageFormat(big_endian=found.order == ">")
     total: Tally | None = None
     losses: list[Loss] = []
-    plan = Plan(page, found.formats, ioctl=ioctl_number(arch), until_ns=until)
+    plan = Plan(page, found.formats, ioctl=ioctl_number(arch), until_ns=until_ns(options.until_s))
     for buffer in found.buffers:
         broken: list[Loss] = []
         plan = replace(plan, page=replace(page, page=buffer.page_bytes))
@@ -71,7 +70,7 @@ def _read(found: TraceDat, options: Options) -> Reading:
         raise InputError(found.path, "has no trace data", expected="a complete trace.dat")
     total.late_comms = found.comms
     reading = reading_of(total, plan, TraceDatReader.name, found.path.name, arch)
-    reading.losses = losses
+    reading.losses += losses
     reading.facts.release = found.uname[-2] if len(found.uname) >= 4 else None
     reading.facts.tool = found.tool or "trace-cmd"
     return reading

@@ -1,0 +1,136 @@
+/* sys_enter and sys_exit become calls: the same rules as Pairs of ftrace_tally.py. */
+#ifndef KFOOT_CALLS_H
+#define KFOOT_CALLS_H
+
+#include "table.h"
+
+#define NEVER 1 /* outcome: entered and never returned; 0 ok, below 0 the errno */
+#define MAX_ERRNO 4095
+
+struct call {
+	uint64_t hash;
+	int64_t nr, request;
+	uint64_t calls, ns;
+	int32_t tid, outcome;
+};
+
+static inline bool calls_same(const struct call *a, const struct call *b)
+{
+	return a->tid == b->tid && a->outcome == b->outcome && a->nr == b->nr &&
+	       a->request == b->request;
+}
+
+TABLE(calls, call)
+
+struct entered {
+	int64_t nr, request;
+	uint64_t ns;
+};
+
+struct left {
+	int64_t nr, ret;
+	uint64_t ns;
+};
+
+static inline bool count_call(struct calls *calls, int32_t tid, const struct entered *e,
+			      int32_t outcome, uint64_t ns)
+{
+	struct call key = {.nr = e->nr, .request = e->request, .tid = tid, .outcome = outcome};
+	bool fresh;
+
+	key.hash = mix((uint64_t)(uint32_t)tid << 32 ^ (uint32_t)outcome ^
+		       mix((uint64_t)e->nr + 0x1234567 * (uint64_t)e->request)) | 1;
+	struct call *slot = calls_find(calls, &key, &fresh);
+
+	if (!slot)
+		return false;
+	slot->calls++;
+	slot->ns = add_to(slot->ns, ns);
+	return true;
+}
+
+static inline bool match_call(struct calls *calls, int32_t tid, const struct entered *e,
+			      const struct left *l)
+{
+	if (l->nr != -1 && l->nr != e->nr)
+		return count_call(calls, tid, e, NEVER, 0);
+	int32_t outcome = l->ret < 0 && l->ret >= -MAX_ERRNO ? (int32_t)l->ret : 0;
+
+	return count_call(calls, tid, e, outcome, l->ns > e->ns ? l->ns - e->ns : 0);
+}
+
+/*
+ * What one piece of a trace (a chunk of text, a window of time) knows of one task: the piece
+ * before it may have left a call open, the piece behind it may close one.
+ */
+struct task {
+	uint64_t hash;
+	int32_t tid;
+	uint8_t first; /* of this piece's records: NOTHING, ENTERED, LEFT */
+	bool open;
+	bool firm_leader;
+	uint8_t comm_length;
+	int32_t leader;
+	const uint8_t *comm; /* NULL: the piece does not say */
+	struct left lead;
+	struct entered now;
+};
+
+enum { NOTHING, ENTERED, LEFT };
+
+static inline bool tasks_same(const struct task *a, const struct task *b)
+{
+	return a->tid == b->tid;
+}
+
+TABLE(tasks, task)
+
+static inline struct task *task_of(struct tasks *tasks, int32_t tid)
+{
+	struct task key = {.hash = mix((uint32_t)tid) | 1, .tid = tid};
+	bool fresh;
+
+	return tasks_find(tasks, &key, &fresh);
+}
+
+static inline bool task_enters(struct calls *calls, struct task *t, const struct entered *e)
+{
+	bool fine = !t->open || count_call(calls, t->tid, &t->now, NEVER, 0);
+
+	if (t->first == NOTHING)
+		t->first = ENTERED;
+	t->open = true;
+	t->now = *e;
+	return fine;
+}
+
+static inline bool task_leaves(struct calls *calls, struct task *t, const struct left *l)
+{
+	if (t->first == NOTHING) {
+		t->first = LEFT;
+		t->lead = *l;
+		return true;
+	}
+	if (!t->open)
+		return true;
+	t->open = false;
+	return match_call(calls, t->tid, &t->now, l);
+}
+
+/* Puts a piece's task behind what is known of it so far. */
+static inline bool task_joins(struct calls *calls, struct task *so_far, const struct task *piece)
+{
+	bool fine = true;
+
+	if (so_far->open && piece->first == LEFT)
+		fine = match_call(calls, piece->tid, &so_far->now, &piece->lead);
+	else if (so_far->open && piece->first == ENTERED)
+		fine = count_call(calls, piece->tid, &so_far->now, NEVER, 0);
+	if (piece->first != NOTHING) {
+		so_far->open = piece->open;
+		so_far->now = piece->now;
+	}
+	return fine;
+}
+
+#endif

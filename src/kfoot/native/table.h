@@ -1,0 +1,154 @@
+/* Hash tables that grow: open addressing, at most half full, counts as values.
+ *
+ * Every function that inserts returns NULL when memory is out; the caller stops and says so.
+ */
+#ifndef KFOOT_TABLE_H
+#define KFOOT_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Sums of time stop here, as MOST_NS of ftrace_tally.py. */
+#define MOST ((uint64_t)INT64_MAX)
+
+static inline uint64_t add_to(uint64_t sum, uint64_t more)
+{
+	return more > MOST - sum ? MOST : sum + more;
+}
+
+static inline uint64_t mix(uint64_t h)
+{
+	h ^= h >> 32;
+	h *= 0x9E3779B97F4A7C15ull;
+	h ^= h >> 29;
+	h *= 0xBF58476D1CE4E5B9ull;
+	return h ^ (h >> 32);
+}
+
+static inline uint64_t hash_bytes(const uint8_t *p, size_t n)
+{
+	uint64_t h = 0x51ED270B9F3C2D17ull ^ n, word;
+
+	while (n >= 8) {
+		memcpy(&word, p, 8);
+		h = (h ^ word) * 0xFF51AFD7ED558CCDull;
+		h ^= h >> 32;
+		p += 8;
+		n -= 8;
+	}
+	if (n) {
+		word = 0;
+		memcpy(&word, p, n);
+		h = (h ^ word) * 0xFF51AFD7ED558CCDull;
+		h ^= h >> 32;
+	}
+	return h;
+}
+
+/* Memory that is only ever given back as a whole. */
+struct arena {
+	struct arena_block {
+		struct arena_block *next;
+		size_t used, size;
+		uint8_t data[];
+	} *head;
+};
+
+static inline uint8_t *arena_copy(struct arena *a, const uint8_t *p, size_t n)
+{
+	if (!a->head || a->head->size - a->head->used < n) {
+		size_t size = n > 65536 ? n : 65536;
+		struct arena_block *block = malloc(sizeof *block + size);
+
+		if (!block)
+			return NULL;
+		block->next = a->head;
+		block->used = 0;
+		block->size = size;
+		a->head = block;
+	}
+	uint8_t *copy = a->head->data + a->head->used;
+
+	if (n)
+		memcpy(copy, p, n);
+	a->head->used += n;
+	return copy;
+}
+
+static inline void arena_free(struct arena *a)
+{
+	while (a->head) {
+		struct arena_block *next = a->head->next;
+
+		free(a->head);
+		a->head = next;
+	}
+}
+
+/*
+ * TABLE(name, entry): a table of `struct entry`, which has `uint64_t hash` (0: empty slot).
+ * name_find(table, key, hash) gives the slot of the key (found or made, then zeroed but for hash,
+ * with *fresh set). The comparison is name_same(const struct entry *, const struct entry *key).
+ */
+#define TABLE(name, entry)                                                                    \
+	struct name {                                                                         \
+		struct entry *slots;                                                          \
+		size_t size, used;                                                            \
+	};                                                                                    \
+	static inline bool name##_grow(struct name *t)                                        \
+	{                                                                                     \
+		size_t size = t->size ? t->size * 2 : 256;                                    \
+		struct entry *slots = calloc(size, sizeof *slots);                            \
+                                                                                              \
+		if (!slots)                                                                   \
+			return false;                                                         \
+		for (size_t i = 0; i < t->size; i++) {                                        \
+			if (!t->slots[i].hash)                                                \
+				continue;                                                     \
+			size_t at = t->slots[i].hash & (size - 1);                            \
+			while (slots[at].hash)                                                \
+				at = (at + 1) & (size - 1);                                   \
+			slots[at] = t->slots[i];                                              \
+		}                                                                             \
+		free(t->slots);                                                               \
+		t->slots = slots;                                                             \
+		t->size = size;                                                               \
+		return true;                                                                  \
+	}                                                                                     \
+	static inline struct entry *name##_find(struct name *t, const struct entry *key,      \
+						bool *fresh)                                  \
+	{                                                                                     \
+		if (t->used * 2 >= t->size && !name##_grow(t))                                \
+			return NULL;                                                          \
+		size_t at = key->hash & (t->size - 1);                                        \
+		for (;; at = (at + 1) & (t->size - 1)) {                                      \
+			struct entry *slot = &t->slots[at];                                   \
+			if (slot->hash == key->hash && name##_same(slot, key)) {              \
+				*fresh = false;                                               \
+				return slot;                                                  \
+			}                                                                     \
+			if (!slot->hash) {                                                    \
+				*slot = *key;                                                 \
+				t->used++;                                                    \
+				*fresh = true;                                                \
+				return slot;                                                  \
+			}                                                                     \
+		}                                                                             \
+	}                                                                                     \
+	static inline void name##_free(struct name *t)                                        \
+	{                                                                                     \
+		free(t->slots);                                                               \
+		t->slots = NULL;                                                              \
+		t->size = t->used = 0;                                                        \
+	}                                                                                     \
+	static inline void name##_clear(struct name *t)                                       \
+	{                                                                                     \
+		if (t->used)                                                                  \
+			memset(t->slots, 0, t->size * sizeof *t->slots);                      \
+		t->used = 0;                                                                  \
+	}
+
+#endif

@@ -1,0 +1,82 @@
+/* ftrace text: the scanner behind kfoot.readers.ftrace_text. */
+#ifndef KFOOT_TEXT_H
+#define KFOOT_TEXT_H
+
+#include "calls.h"
+
+struct text_event {
+	uint64_t hash, count;
+	const uint8_t *name;
+	int32_t tid;
+	uint8_t length, context;
+};
+
+static inline bool text_events_same(const struct text_event *a, const struct text_event *b)
+{
+	return a->tid == b->tid && a->context == b->context && a->length == b->length &&
+	       !memcmp(a->name, b->name, a->length);
+}
+
+TABLE(text_events, text_event)
+
+struct lost {
+	uint64_t hash, events, silent;
+	int32_t cpu;
+};
+
+static inline bool losts_same(const struct lost *a, const struct lost *b)
+{
+	return a->cpu == b->cpu;
+}
+
+TABLE(losts, lost)
+
+#define SAMPLES 5
+#define SAMPLE_BYTES 200
+#define LONGEST 65536
+
+struct sample {
+	uint64_t line;
+	size_t length;
+	uint8_t text[SAMPLE_BYTES];
+};
+
+/* A record about a task's life, as text for Python: where it stands in the piece. */
+struct text_life {
+	const uint8_t *text;
+	uint32_t length;
+	int32_t tid;
+	uint8_t kind; /* index into the names given by text_life_names */
+};
+
+extern const char *const text_life_names[4];
+
+/* What one thread found, in this piece and (events, calls) all before. */
+struct text_part {
+	struct text_events events;
+	struct calls calls;
+	struct arena names;
+	struct tasks tasks; /* of this piece */
+	struct losts losts;
+	struct text_life *lives; /* of this piece */
+	size_t lives_used, lives_size;
+	struct sample samples[SAMPLES];
+	int samples_used;
+	uint64_t lines, records, unparsed, continued, overrun;
+	uint64_t first, last;
+	bool any, ticks, talker, trace_cmd, out_of_memory;
+	uint8_t tracer[40];
+	size_t tracer_length;
+	/* the work */
+	const uint8_t *begin, *end;
+	uint64_t until;
+	int64_t ioctl;
+};
+
+/* Where the first record at or behind `from` (the begin of a line) stands; `end` without one. */
+const uint8_t *text_first_record(const uint8_t *from, const uint8_t *end);
+
+/* Count part->begin to part->end, which ends with a newline. */
+void text_scan(struct text_part *part);
+
+#endif

@@ -1,0 +1,169 @@
+"""The native scanners give what the pure-Python readers give, whatever the bytes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from kfoot.readers.base import Options
+from kfoot.readers.files import Source
+from kfoot.readers.ftrace_text import LONGEST, READER, NativeText, Scanner, TextTally, lines
+from kfoot.readers.native import native
+
+DATA = Path(__file__).parent / "data"
+EXAMPLES = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@pytest.fixture(scope="module")
+def module() -> ModuleType:
+    found = native()
+    if found is None:
+        pytest.skip("the native extension is not built here, or switched off")
+    return found
+
+
+def by_python(text: bytes, until: int | None = None, ioctl: int = 16) -> TextTally:
+    scanner = Scanner(until_ns=until, ioctl=ioctl)
+    scanner.feed(lines([text]))
+    return scanner.end()
+
+
+def by_native(
+    module: ModuleType, text: bytes, until: int | None = None, threads: int = 3, pieces: int = 1
+) -> TextTally:
+    scanner = NativeText(module, until, 16, threads)
+    found = [line[:LONGEST] + b"\n" for line in text.split(b"\n")]
+    if not found[-1].strip(b"\n"):
+        found.pop()
+    share = len(found) // pieces + 1
+    for at in range(0, len(found), share):
+        scanner.feed(b"".join(found[at : at + share]))
+    return scanner.end()
+
+
+def same(one: TextTally, other: TextTally) -> None:
+    assert asdict(one) == asdict(other)
+
+
+HEADS = [
+    b"             job-101     [000] d.h..     2.133883: ",
+    b"            bash-115   [000]     4.705748: ",
+    b"  my - prog-9-42-7       [012] ..s1.   100.000001: ",
+    b"         kworker-9       (      9) [001] .....     1.000000: ",
+    b"         kworker-9       (-------) [001] ..Z..     1.000000: ",
+    b"           <...>-7       [000] .....  1.000003: ",
+    b"job-101 [000] 2.133883: ",
+    b"        kfoot-sh-12      [000] ..... 123456789: ",
+    b"-1 [0] 1.5: ",
+    b"",
+]
+BODIES = [
+    b"sys_enter: NR 16 (3, 5401, 7ffc00, 0, 0, 0)",
+    b"sys_enter: NR 16 (3, 5401",
+    b"sys_enter: NR 16 (3, , ",
+    b"sys_enter: NR 12345678901 (3",
+    b"sys_enter: NR -1 (0, 0)",
+    b"sys_enter: nothing",
+    b"sys_exit: NR 16 = -25",
+    b"sys_exit: NR -1 = 0",
+    b"sys_exit: NR 0 = 4096\r",
+    b"sys_exit: NR 0 = -4095   ",
+    b"sys_exit: NR 0 = 9999999999999999999",
+    b"sys_enter: NR 0 (0, 0)",
+    b"sys_openat(dfd: 3)",
+    b"sys_openat -> 0x3",
+    b"other -> 0x3",
+    b"do_fork <-kernel_clone",
+    b"<stack trace>",
+    b"<user stack trace>",
+    b"console: hello",
+    b"tracing_mark_write: hello",
+    b"task_newtask: pid=101 comm=a b clone_flags=3d0f00 oom_score_adj=0",
+    b"sched_process_exec: filename=/a b pid=7 old_pid=9",
+    b"sched_process_fork: comm=x pid=7 child_comm=y child_pid=101",
+    b"task_rename: pid=7 oldcomm=a newcomm=b oom_score_adj=0",
+    b"mm_page_alloc: page=1",
+    b"x" * 101 + b": y",
+    b"",
+]
+OTHERS = [
+    b"# tracer: nop",
+    b"# entries-in-buffer/entries-written: 5/12   #P:1",
+    b"CPU:2 [LOST 12 EVENTS]",
+    b"CPU:2 [LOST EVENTS]",
+    b"CPU:1 [7 EVENTS DROPPED]",
+    b"CPU:1 [LOST 7EVENTS]",
+    b"cpus=2",
+    b"version = 7\r",
+    b"CPU 3 is empty",
+    b" => do_syscall_64",
+    b"1c 00 00 6e",
+    b"0010: ab",
+    b"",
+    b"what is this?",
+]
+LINE = st.one_of(
+    st.tuples(st.sampled_from(HEADS), st.sampled_from(BODIES)).map(b"".join),
+    st.sampled_from(OTHERS),
+    st.binary(max_size=60),
+)
+BROKEN = st.tuples(LINE, st.integers(0, 80), st.binary(max_size=3)).map(
+    lambda made: made[0][: made[1]] + made[2] + made[0][made[1] + len(made[2]) :]
+)
+TEXT = st.lists(st.one_of(LINE, BROKEN), max_size=25).map(b"\n".join)
+
+
+@EXAMPLES
+@given(TEXT, st.one_of(st.none(), st.integers(0, 3 * 10**9)), st.integers(1, 5), st.integers(1, 4))
+@example(b"-1 [0] 1.5: a:", None, 2, 1)
+def test_any_text(
+    module: ModuleType, text: bytes, until: int | None, threads: int, pieces: int
+) -> None:
+    same(by_native(module, text, until, threads, pieces), by_python(text, until))
+
+
+@EXAMPLES
+@given(st.binary(max_size=300))
+def test_any_bytes_as_text(module: ModuleType, text: bytes) -> None:
+    same(by_native(module, text), by_python(text))
+
+
+@pytest.mark.parametrize("cut", range(LONGEST - 12, LONGEST + 3))
+def test_lines_cut_where_they_are_too_long(module: ModuleType, cut: int) -> None:
+    for body in (b"sys_exit: NR 0 = -11", b"sys_enter: NR 16 (3, 5401, 0)", b"name: x", b"n -> 1"):
+        head = b"-1 [0] 1.5:"
+        text = head + b" " * (cut - len(head)) + body
+        same(by_native(module, text), by_python(text))
+        text = head + b" " + body + b" " * (cut - len(head) - len(body)) + b"  5"
+        same(by_native(module, text), by_python(text))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_the_shipped_text(module: ModuleType, threads: int) -> None:
+    with Source(DATA / "mdt-reservoir.arm64.ftrace.txt.zst") as source:
+        text = b"".join(iter(source.read, b""))
+    same(by_native(module, text, None, threads, threads), by_python(text))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_are_read_the_same_way(
+    module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    import gzip
+
+    with Source(DATA / "mdt-reservoir.arm64.ftrace.txt.zst") as source:
+        text = b"".join(iter(source.read, b""))[:-7]
+    path = tmp_path / "trace"
+    path.write_bytes(gzip.compress(text) if packed else text)
+    monkeypatch.setattr("kfoot.readers.native.SEGMENT", 100_000)
+    seen: list[tuple[int, int]] = []
+    fast = READER.read([path], Options(arch="aarch64", progress=lambda *at: seen.append(at)))
+    monkeypatch.setenv("KFOOT_NATIVE", "0")
+    slow = READER.read([path], Options(arch="aarch64"))
+    assert asdict(fast) == asdict(slow)
+    assert seen[-1][0] == seen[-1][1] == path.stat().st_size
