@@ -249,7 +249,7 @@ class _Drain(threading.Thread):
         )
         self._sink = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         self._pipe = os.pipe()
-        self._ending = threading.Event()
+        self._ending = os.eventfd(0)
         self._full = False
         self._failed: str | None = None
 
@@ -258,17 +258,19 @@ class _Drain(threading.Thread):
             self._grow_pipe()
             poll = select.poll()
             poll.register(self._source, select.POLLIN)
-            while not self._ending.is_set():
+            poll.register(self._ending, select.POLLIN)
+            ready: list[tuple[int, int]] = []
+            while (self._ending, select.POLLIN) not in ready:
                 # poll(2) wakes when the buffer is half full (buffer_percent); the time-out keeps
                 # a quiet one moving.
-                poll.poll(_POLL_MS)
+                ready = poll.poll(_POLL_MS)
                 self._drain()
         except OSError as error:
             self._failed = error.strerror
 
     def finish(self) -> list[Loss]:
         """After recording was switched off: take the rest, close, say what was lost."""
-        self._ending.set()
+        os.eventfd_write(self._ending, 1)
         self.join()
         try:
             if self._failed is None:
@@ -276,7 +278,7 @@ class _Drain(threading.Thread):
                 self._rest()
         except OSError as error:
             self._failed = error.strerror
-        for fd in (self._source, self._sink, *self._pipe):
+        for fd in (self._source, self._sink, self._ending, *self._pipe):
             os.close(fd)
         self._whole_pages()
         if self._failed is not None:
