@@ -14,6 +14,7 @@ from typing import Any
 
 from kfoot.capture import write_bytes
 from kfoot.errors import InputError
+from kfoot.footprint.check import check
 
 SCHEMA = 1
 Footprint = dict[str, Any]
@@ -98,4 +99,5 @@ def read(path: Path) -> Footprint:
         raise InputError(path, str(error), expected="a JSON object") from None
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         raise InputError(path, "is not a footprint", expected=f'"schema": {SCHEMA}')
+    check(value, TABLES, path)
     return value

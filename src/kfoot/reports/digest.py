@@ -43,6 +43,8 @@ class Digest:
     valid: bool | None
     losses: tuple[str, ...]
     not_recorded: tuple[str, ...]
+    checks: tuple[str, ...]
+    """Collectors of one run compared, in words."""
     calls: int | None
     failed: int | None
     processes: int
@@ -72,6 +74,10 @@ def digest(footprint: Footprint) -> Digest:
     capture = footprint.get("capture") or {}
     syscalls = rows(footprint, "syscalls")
     losses = tuple(_loss(row) for row in evidence.get("losses") or ())
+    losses += tuple(
+        f"altered: {text.clean(name)} is not the file that was recorded"
+        for name in evidence.get("altered") or ()
+    )
     valid = evidence.get("valid")
     replicates = capture.get("replicates") or 1
     seen = [row for row in rows(footprint, "sections") if "seen" in row and strongest(row)]
@@ -89,6 +95,7 @@ def digest(footprint: Footprint) -> Digest:
         valid=valid,
         losses=losses,
         not_recorded=tuple(text.clean(line) for line in capture.get("not_recorded") or ()),
+        checks=tuple(_check(row) for row in evidence.get("checks") or ()),
         calls=_sum(syscalls, "calls"),
         failed=_sum(syscalls, "errors"),
         processes=len(rows(footprint, "processes")),
@@ -169,6 +176,21 @@ def _loss(row: Row) -> str:
     times = row.get("count")
     number = "an unknown number" if times is None else f"{times:,}"
     return f"{text.clean(row.get('kind'))}: {number} ({text.clean(row.get('where'))})"
+
+
+def _check(row: Row) -> str:
+    first, second = text.clean(row.get("first")), text.clean(row.get("second"))
+    compared, equal = row.get("compared") or 0, row.get("equal") or 0
+    if compared == equal:
+        return (
+            f"{first} and {second} counted the same for all {text.times(compared, 'system call')}"
+        )
+    listed = "; ".join(
+        f"{text.clean(name)} {text.count(a)} and {text.count(b)}"
+        for name, a, b in list(row.get("differences") or ())[:5]
+    )
+    differing = f"{compared - equal:,} of {text.times(compared, 'system call')}"
+    return f"{first} and {second} differ in {differing}: {listed}"
 
 
 def _verdict(valid: bool | None, losses: tuple[str, ...]) -> str:

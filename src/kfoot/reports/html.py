@@ -91,7 +91,6 @@ def render(
         max_rows=MAX_ROWS,
         provenance=_provenance(footprint),
         hashes=_hashes(footprint),
-        checks=(footprint.get("evidence") or {}).get("checks") or [],
     )
 
 

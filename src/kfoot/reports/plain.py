@@ -45,6 +45,7 @@ def head(facts: Digest) -> list[tuple[str, str]]:
     found += [("collector", name) for name in facts.collectors]
     found.append(("atlas", facts.atlas))
     found += [("loss", line) for line in facts.losses]
+    found += [("compared", line) for line in facts.checks]
     found += [("not recorded", line) for line in facts.not_recorded]
     found += [("module changed", line) for line in facts.modules]
     found += [("unmapped", text.times(number, kind)) for kind, number in facts.unmapped]

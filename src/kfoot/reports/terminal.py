@@ -108,7 +108,8 @@ class _Summary:
         facts = self.facts
         style = {True: "green", False: "bold red", None: "yellow"}[facts.valid]
         by = ", ".join(facts.collectors) or "no collector"
-        self._items("evidence", [facts.verdict, by, f"atlas {facts.atlas}"], 2, None, style)
+        words = [facts.verdict, by, f"atlas {facts.atlas}", *facts.checks]
+        self._items("evidence", words, 3, None, style)
         self._items("losses", facts.losses, 2, None, "red")
         self._items("not recorded", facts.not_recorded, 2, None, "yellow")
 
