@@ -56,27 +56,12 @@ def render(
     ``chart`` holds the commands' flows (None: none were recorded), ``baseline`` a footprint that
     the system view is compared with, ``note`` a sentence to show at the top.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style = (TEMPLATES / "style.css").read_text("utf-8")
-    script = (TEMPLATES / "table.js").read_text("utf-8")
     facts = digest(footprint)
-    environment.filters |= {"count": text.count, "times": text.times}
-    return environment.get_template("report.html").render(
+    return page(
+        "report.html",
         title=facts.use_case or facts.command,
         facts=facts,
         head=head(facts),
-        style=style,
-        script=script,
-        style_hash=_hash(style),
-        script_hash=_hash(script),
         note=note,
         tiers=TIERS,
         letter=LETTERS,
@@ -91,6 +76,29 @@ def render(
         max_rows=MAX_ROWS,
         provenance=_provenance(footprint),
         hashes=_hashes(footprint),
+    )
+
+
+def page(template: str, **values: Any) -> str:
+    """A template as one HTML file, with the report's style and script inside."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"count": text.count, "times": text.times}
+    style = (TEMPLATES / "style.css").read_text("utf-8")
+    script = (TEMPLATES / "table.js").read_text("utf-8")
+    return environment.get_template(template).render(
+        style=style,
+        script=script,
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        **values,
     )
 
 

@@ -55,8 +55,10 @@ def head(facts: Digest) -> list[tuple[str, str]]:
 def markdown(footprint: Footprint) -> str:
     """The whole footprint as Markdown with pipe tables."""
     facts = digest(footprint)
-    lines = [f"# Kernel footprint: {_md(facts.use_case or facts.command)}", ""]
-    lines += _md_table(["", ""], [[label, value] for label, value in head(facts)], (False, False))
+    lines = [f"# Kernel footprint: {escape_markdown(facts.use_case or facts.command)}", ""]
+    lines += markdown_table(
+        ["", ""], [[label, value] for label, value in head(facts)], (False, False)
+    )
     for found in TABLES:
         lines += ["", f"## {found.title}", "", found.about, ""]
         content = rows(footprint, found.key)
@@ -64,7 +66,7 @@ def markdown(footprint: Footprint) -> str:
             lines.append("None.")
             continue
         heads = columns(footprint, found)
-        lines += _md_table(
+        lines += markdown_table(
             [column.title for column in heads],
             [[cell(row, column) for column in heads] for row in content],
             [column.numeric for column in heads],
@@ -72,7 +74,8 @@ def markdown(footprint: Footprint) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _md(value: str) -> str:
+def escape_markdown(value: str) -> str:
+    """Text in which nothing is markup."""
     return _MARKDOWN.sub(_escape, value)
 
 
@@ -80,12 +83,13 @@ def _escape(found: re.Match[str]) -> str:
     return f"\\{found[0]}"
 
 
-def _md_table(heads: list[str], body: list[list[str]], right: Sequence[bool]) -> list[str]:
+def markdown_table(heads: list[str], body: list[list[str]], right: Sequence[bool]) -> list[str]:
+    """Lines of a pipe table; cells are escaped here. ``right``: which columns are numbers."""
     rule = ["---:" if numeric else "---" for numeric in right]
     return [
         _md_row(heads),
         f"| {' | '.join(rule)} |",
-        *(_md_row([_md(value) for value in row]) for row in body),
+        *(_md_row([escape_markdown(value) for value in row]) for row in body),
     ]
 
 
