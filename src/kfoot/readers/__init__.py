@@ -18,6 +18,7 @@ READERS: list[tuple[str, str]] = [
     ("trace-dat", "kfoot.readers.trace_dat"),
     ("ftrace-pages", "kfoot.readers.ftrace_pages"),
     ("ftrace-text", "kfoot.readers.ftrace_text"),
+    ("strace", "kfoot.readers.strace_text"),
 ]
 """(name, module with an object ``READER``), in the order they are asked to sniff. One line each:
 ("strace", "kfoot.readers.strace_text"),"""

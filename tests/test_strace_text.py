@@ -1,0 +1,208 @@
+"""The strace reader against real traces, counted independently and made in every style."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from kfoot import readers
+from kfoot.readers.base import Options
+from kfoot.readers.reading import Object, Reading, Request
+from needs import needs
+from strace_truth import count
+
+DATA = Path(__file__).parent / "data" / "strace"
+KITCHEN = Path(__file__).parent / "programs" / "kitchen.c"
+X86 = Options(arch="x86_64")
+
+
+def read(path: Path, options: Options = X86) -> Reading:
+    (found,) = readers.read([path], options)
+    assert found.format == "strace"
+    return found
+
+
+def tally(reading: Reading) -> tuple[Counter[str], Counter[tuple[str, str]]]:
+    """Calls by name; errors by (name, errno)."""
+    calls: Counter[str] = Counter()
+    errors: Counter[tuple[str, str]] = Counter()
+    for key, row in reading.calls.items():
+        name = key.name or f"syscall_{key.nr:#x}"
+        calls[name] += row.calls
+        if key.outcome not in ("ok", "never"):
+            errors[name, key.outcome] += row.calls
+    return calls, errors
+
+
+def on(reading: Reading, name: str) -> list[tuple[Object | None, str, int]]:
+    """What calls of this name acted on: object, outcome, calls."""
+    return [
+        (None if key.object is None else reading.objects[key.object], key.outcome, row.calls)
+        for key, row in reading.calls.items()
+        if key.name == name
+    ]
+
+
+@pytest.mark.parametrize("name", ["strace.mdt-reservoir", "strace.mdt-reservoir.busy"])
+def test_counts_of_recorded_traces_equal_a_naive_count(name: str, tmp_path: Path) -> None:
+    packed = DATA / f"{name}.txt.zst"
+    plain = tmp_path / f"{name}.txt"
+    with packed.open("rb") as file:
+        plain.write_bytes(zstandard.ZstdDecompressor().stream_reader(file).read())
+    reading = read(packed)
+    assert tally(reading) == count(plain)
+    assert tally(read(plain)) == count(plain)
+    assert (reading.unparsed, reading.losses) == (0, [])
+
+
+def test_the_normal_run_is_all_spi() -> None:
+    reading = read(DATA / "strace.mdt-reservoir.txt.zst")
+    requests = Counter[Request | None]()
+    for key, row in reading.calls.items():
+        if key.name == "ioctl":
+            requests[key.request] += row.calls
+            assert key.object is not None
+            assert reading.objects[key.object].name == "/dev/spidev5.1"
+    assert requests == {Request(None, "SPI_IOC_MESSAGE(32)"): 315}
+    assert [outcome for _, outcome, _ in on(reading, "flock")] == ["ok"]
+
+
+def test_the_busy_run_stops_at_flock() -> None:
+    reading = read(DATA / "strace.mdt-reservoir.busy.txt.zst")
+    ((device, outcome, calls),) = on(reading, "flock")
+    assert device is not None
+    assert (device.name, outcome, calls) == ("/dev/spidev5.1", "EAGAIN", 1)
+    assert on(reading, "ioctl") == []
+    (process,) = reading.processes
+    assert process.argv == ("mdt/bin/mdt.amd64", "reservoir")
+    assert process.exit_status == 1
+
+
+# --- every style of one program ---
+
+
+@pytest.fixture(scope="module")
+def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    needs("strace", "gcc")
+    program = tmp_path_factory.mktemp("kitchen") / "kitchen"
+    subprocess.run(["gcc", "-w", "-o", program, KITCHEN, "-pthread"], check=True)
+    return program
+
+
+def trace(program: Path, folder: Path, *options: str, file: bool = True) -> Path:
+    """A trace of the program in one style; without ``file`` as it comes on stderr."""
+    path = folder / "trace.txt"
+    work = folder / "work"
+    work.mkdir()
+    command = ["strace", *options, *(["-o", str(path)] if file else []), str(program)]
+    done = subprocess.run(command, cwd=work, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    assert done.returncode == 3
+    if not file:
+        path.write_bytes(done.stderr)
+    return path
+
+
+@pytest.fixture(scope="module")
+def plain(kitchen: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trace(kitchen, tmp_path_factory.mktemp("plain"), "-f")
+
+
+def test_the_plain_style_equals_a_naive_count(plain: Path) -> None:
+    reading = read(plain)
+    assert tally(reading) == count(plain)
+    assert (reading.unparsed, reading.losses) == (0, [])
+    assert [(p.exit_status, p.signal) for p in reading.processes] == [
+        (3, None), (None, "SIGKILL"), (None, None), (7, None)
+    ]  # fmt: skip
+
+
+STYLES = [
+    ("-t",), ("-tt",), ("-ttt",), ("-r",), ("-r", "-tt"), ("-T",), ("-i",), ("-n",), ("-k",),
+    ("-y",), ("-yy",), ("-Y",), ("-v",), ("-x",), ("-xx",), ("-s", "4"), ("-a", "1"),
+    ("-X", "raw"), ("-X", "verbose"), ("-e", "raw=all"), ("-e", "write=all"), ("-q",), ("-qqq",),
+    ("--absolute-timestamps=format:unix,precision:ns",), ("--relative-timestamps=s",),
+    ("-i", "-n", "-r", "-tt", "-T", "-yy", "-Y"),
+    ("-yy", "-X", "verbose", "-ttt", "-T"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("to", ["file", "stderr"])
+@pytest.mark.parametrize("style", STYLES, ids=" ".join)
+def test_every_style_gives_the_same_calls(
+    kitchen: Path, plain: Path, tmp_path: Path, style: tuple[str, ...], to: str
+) -> None:
+    path = trace(kitchen, tmp_path, "-f", *style, file=to == "file")
+    reading, reference = read(path), read(plain)
+    assert (reading.unparsed, reading.samples, reading.losses) == (0, [], [])
+    assert tally(reading) == tally(reference)
+    if style == ("-e", "raw=all"):
+        return  # clone3 keeps its flags behind a pointer: thread or process cannot be told
+    assert len(reading.processes) == len(reference.processes)
+    assert [p.parent for p in reading.processes] == [p.parent for p in reference.processes]
+    if "-s" not in style:
+        assert [p.argv[1:] for p in reading.processes] == [p.argv[1:] for p in reference.processes]
+    if "-T" in style:
+        assert all(
+            (row.time_ns is not None) == (key.outcome != "never")
+            for key, row in reading.calls.items()
+        )
+    if any("-t" in word or "-r" in word or "stamps" in word for word in style):
+        assert reading.facts.first_s is not None
+        assert reading.facts.last_s is not None
+        assert 0 <= reading.facts.last_s - reading.facts.first_s < 60
+
+
+def test_separate_files_give_the_same_calls(kitchen: Path, plain: Path, tmp_path: Path) -> None:
+    for style in (["-ff"], ["-ff", "-ttt"]):
+        folder = tmp_path / "-".join(style)
+        folder.mkdir()
+        trace(kitchen, folder, *style)
+        files = sorted(folder.glob("trace.txt.*"))
+        assert len(files) == 4
+        (reading,) = readers.read(files, X86)
+        assert tally(reading) == tally(read(plain))
+        assert reading.losses == []
+        assert sorted(p.exit_status or -1 for p in reading.processes) == [-1, -1, 3, 7]
+        shutil.rmtree(folder)
+
+
+def test_descriptors_are_followed_without_decoration(plain: Path) -> None:
+    reading = read(plain)
+    null = Object("file", "/dev/null", how="followed")
+    assert on(reading, "ioctl") == [(null, "ENOTTY", 1)] * 3
+    assert {key.request for key in reading.calls if key.name == "ioctl"} == {
+        Request(None, "TIOCGWINSZ"), Request(0x0707, None), Request(None, "SPI_IOC_MESSAGE(32)")
+    }  # fmt: skip
+    ((nasty, _, _),) = on(reading, "fsync")
+    assert nasty is not None
+    assert nasty.name == 'x) = 3 <y>, "z" = -1 EIO (no)\n\x01é'
+    assert {(o.kind, o.name) for o, _, _ in on(reading, "epoll_ctl") if o} == {
+        ("anon", "[eventpoll]")
+    }
+    udp = [row for row in on(reading, "write") if row[1] == "EDESTADDRREQ"]
+    assert udp == [
+        (Object("socket", "", family="AF_INET6", type="SOCK_DGRAM", protocol="UDP", how="followed"),
+         "EDESTADDRREQ", 2)
+    ]  # fmt: skip
+    renamed = [o.name for o, _, _ in on(reading, "renameat") if o]
+    assert renamed == ["inside"]
+    (tcp,) = [o for o, outcome, _ in on(reading, "connect") if outcome == "ECONNREFUSED"]
+    assert tcp is not None
+    assert (tcp.name, tcp.protocol) == ("->127.0.0.1:1", "TCP")
+
+
+def test_decorations_are_believed(kitchen: Path, tmp_path: Path) -> None:
+    reading = read(trace(kitchen, tmp_path, "-f", "-yy"))
+    assert {o for o, _, _ in on(reading, "ioctl")} == {
+        Object("char", "/dev/null", (1, 3), how="decorated")
+    }
+    names = {o.name for o in reading.objects}
+    work = str(tmp_path / "work")
+    assert f"{work}/folder/inside" in names
+    assert f'{work}/x) = 3 <y>, "z" = -1 EIO (no)\n\x01é' in names
+    assert not any(digits in name for name in names for digits in ("pipe:[", "socket:["))
