@@ -13,6 +13,7 @@ from kfoot.footprint.workload import Own
 from kfoot.readers.reading import EventKey, Reading
 
 _SYSCALL_EVENT = ("sys_enter_", "sys_exit_")
+_ENTRY = ("syscalls", "raw_syscalls")
 
 
 def tabulate(
@@ -44,7 +45,10 @@ def tabulate(
         place = places[system, name]
         in_task = counts["task"] + counts["unknown"]
         label = f"{system or '?'}:{name}"
-        if in_task:
+        if system in _ENTRY and place.area is not None:
+            # They say that a call was entered, which the entered tier has counted already.
+            pass
+        elif in_task:
             tiers.add("traced", place, in_task, "event", label)
         elif place.area is None:
             tiers.miss("event", label, counts["interrupt"])
