@@ -15,6 +15,7 @@ from markdown_it import MarkdownIt
 from kfoot.errors import KfootError
 from kfoot.footprint import contract
 from kfoot.reports.digest import digest
+from kfoot.reports.html import render
 from kfoot.reports.plain import as_json, csv_table, head, markdown, rst
 from kfoot.reports.select import select, within
 from kfoot.reports.tables import TABLES, cell, columns, rows
@@ -108,6 +109,15 @@ def test_merged_footprints_show_seen(footprint: dict[str, Any]) -> None:
     assert "seen in captures" in markdown(footprint)
     assert csv_table(footprint, "syscalls").splitlines()[0].endswith(",seen")
     assert not csv_table(footprint, "events").splitlines()[0].endswith(",seen")
+
+
+def test_empty_is_told_from_not_measured(footprint: dict[str, Any]) -> None:
+    for row in (*footprint["areas"], *footprint["sections"]):
+        row["executed"] = None
+    footprint["functions"] = footprint["changes"] = []
+    for source in (markdown(footprint), rst(footprint), render(footprint)):
+        assert source.count("Not measured: no collector of this capture records it.") == 1
+        assert "None." in source
 
 
 def test_json_is_the_footprint(footprint: dict[str, Any]) -> None:

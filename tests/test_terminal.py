@@ -90,6 +90,14 @@ def test_not_measured_is_not_zero(footprint: dict[str, Any]) -> None:
     assert "access –" in out
 
 
+def test_a_tier_nobody_measured_is_not_unused(footprint: dict[str, Any]) -> None:
+    for row in (*footprint["areas"], *footprint["sections"]):
+        row["dispatched"] = row["executed"] = None
+    out = summary(footprint, 120)
+    assert "T traced  E entered · X D not measured" in out
+    assert "not measured" not in summary(json.loads(EXAMPLE.read_bytes()), 120)
+
+
 def test_merged_footprints_say_what_was_in_all_and_what_in_some(
     footprint: dict[str, Any],
 ) -> None:

@@ -53,6 +53,8 @@ class Digest:
     """Sections seen in every capture; None when there is one capture."""
     in_some: tuple[str, ...]
     """Sections seen in some captures only, as "SPI SUBSYSTEM 3 of 8"."""
+    unmeasured: tuple[str, ...]
+    """Tiers that no collector of the capture measures."""
     areas: tuple[AreaLine, ...]
     syscalls: tuple[Row, ...]
     """Most called first."""
@@ -106,6 +108,7 @@ def digest(footprint: Footprint) -> Digest:
             for row in seen
             if row["seen"] != replicates
         ),
+        unmeasured=unmeasured(footprint),
         areas=_areas(footprint),
         syscalls=tuple(
             sorted(syscalls, key=lambda row: (-(row.get("calls") or 0), str(row.get("name"))))
@@ -121,6 +124,28 @@ def digest(footprint: Footprint) -> Digest:
         modules=_modules(footprint),
         unmapped=_unmapped(footprint),
     )
+
+
+def unmeasured(footprint: Footprint) -> tuple[str, ...]:
+    """Tiers that are null in every row: nobody looked."""
+    found = [*rows(footprint, "areas"), *rows(footprint, "sections")]
+    return tuple(tier for tier in TIERS if all(row.get(tier) is None for row in found))
+
+
+_NEEDS = {
+    "objects": "dispatched",
+    "ioctls": "dispatched",
+    "events": "traced",
+    "functions": "executed",
+}
+"""Tables that only a collector which measures this tier fills."""
+
+
+def emptiness(footprint: Footprint, table: str) -> str:
+    """What to say of a table without rows: nothing was found, or nobody looked."""
+    if _NEEDS.get(table) in unmeasured(footprint):
+        return "Not measured: no collector of this capture records it."
+    return "None."
 
 
 def strongest(tiers: Row) -> str | None:

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 
 from kfoot.footprint.flow import Chart, Command
 from kfoot.reports import flowchart, flowtext, svg, text
-from kfoot.reports.digest import LETTERS, TIERS, digest, letters
-from kfoot.reports.plain import head
+from kfoot.reports.digest import LETTERS, TIERS, digest, emptiness, letters
 from kfoot.reports.systemview import system_view
 from kfoot.reports.tables import TABLES, Column, Footprint, Row, cell, columns, rows
 
@@ -61,7 +60,6 @@ def render(
         "report.html",
         title=facts.use_case or facts.command,
         facts=facts,
-        head=head(facts),
         note=note,
         tiers=TIERS,
         letter=LETTERS,
@@ -71,6 +69,7 @@ def render(
         charts=_charts(chart),
         uncharted=[command.name for command in chart.commands[MAX_CHARTS:]] if chart else [],
         steps_cut=chart.steps_cut if chart else 0,
+        no_devices=emptiness(footprint, "objects"),
         no_dot=flowchart.available(),
         tables=[_table(footprint, found) for found in TABLES],
         max_rows=MAX_ROWS,
@@ -121,6 +120,7 @@ def _table(footprint: Footprint, found: Any) -> dict[str, Any]:
         "about": found.about,
         "columns": heads,
         "total": len(content),
+        "empty": emptiness(footprint, found.key),
         "rows": [[_cell(row, column) for column in heads] for row in content[:MAX_ROWS]],
     }
 

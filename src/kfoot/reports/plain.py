@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from kfoot.reports import text
-from kfoot.reports.digest import Digest, digest
+from kfoot.reports.digest import Digest, digest, emptiness
 from kfoot.reports.tables import TABLES, Column, Footprint, Row, cell, columns, rows, table
 
 _MARKDOWN = re.compile(r"[\\`*\[\]<>|&~$@]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.")
@@ -46,6 +46,8 @@ def head(facts: Digest) -> list[tuple[str, str]]:
     found.append(("atlas", facts.atlas))
     found += [("loss", line) for line in facts.losses]
     found += [("compared", line) for line in facts.checks]
+    if facts.unmeasured:
+        found.append(("tiers not measured", ", ".join(facts.unmeasured)))
     found += [("not recorded", line) for line in facts.not_recorded]
     found += [("module changed", line) for line in facts.modules]
     found += [("unmapped", text.times(number, kind)) for kind, number in facts.unmapped]
@@ -63,7 +65,7 @@ def markdown(footprint: Footprint) -> str:
         lines += ["", f"## {found.title}", "", found.about, ""]
         content = rows(footprint, found.key)
         if not content:
-            lines.append("None.")
+            lines.append(emptiness(footprint, found.key))
             continue
         heads = columns(footprint, found)
         lines += markdown_table(
@@ -106,7 +108,7 @@ def rst(footprint: Footprint) -> str:
         lines += ["", *_rst_title(found.title, "-"), found.about, ""]
         content = rows(footprint, found.key)
         if not content:
-            lines.append("None.")
+            lines.append(emptiness(footprint, found.key))
             continue
         heads = columns(footprint, found)
         lines += _rst_table(

@@ -117,11 +117,14 @@ class _Summary:
         areas = self.facts.areas
         if not areas:
             return
-        legend = "  ".join(f"{LETTERS[tier]} {tier}" for tier in TIERS)
+        absent = self.facts.unmeasured
+        legend = "  ".join(f"{LETTERS[tier]} {tier}" for tier in TIERS if tier not in absent)
+        if absent:
+            legend += f" · {' '.join(LETTERS[tier] for tier in absent)} not measured"
         name_width = min(20, max(len(line.name) for line in areas[:AREAS]))
         self._line(
             ("areas".ljust(LABEL), "bold"),
-            (f"{legend} · bar: log scale", "dim"),
+            (text.shorten(f"{legend} · log scale", self.width - LABEL - 1), "dim"),
         )
         top = max(line.most for line in areas) or 1
         for line in areas[:AREAS]:
