@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import random
 import time
+from pathlib import Path
 
 import pytest
 
+from kfoot import readers
 from kfoot.errors import InputError
 from kfoot.footprint import flow
 from kfoot.footprint.flow_fold import MAX_NODES, Node
+from kfoot.footprint.flow_steps import command_name
+from kfoot.readers.base import Options
 from kfoot.readers.reading import Object, Process, Reading, Request, Step
-from kfoot.reports.flowtext import way_label
+from kfoot.reports.flowtext import branch, way_label
 
+DATA = Path(__file__).parent / "data"
 Wanted = tuple[str, str | None, str] | tuple[str, str | None]
 
 
@@ -144,7 +149,7 @@ def test_captures_tell_ways_of_one_label_apart() -> None:
         (2, ["one", "three"]),
         (1, ["two"]),
     ]
-    assert [way_label(command, index) for index in (0, 1)] == ["trace: one, three", "trace: two"]
+    assert [way_label(command, index) for index in (0, 1)] == ["one, three", "two"]
 
 
 def test_merging_does_not_change_its_inputs() -> None:
@@ -175,6 +180,7 @@ def test_json_round_trip() -> None:
             "commands": [
                 {
                     "name": "x",
+                    "main": True,
                     "nodes": [],
                     "ways": [{"label": "a", "nodes": [3], "images": 1, "captures": []}],
                     "quiet": {},
@@ -260,11 +266,79 @@ def test_stretches_of_plain_files_fold() -> None:
     assert command.nodes[1].text == "open, read, look at, close 40 files"
 
 
+@pytest.mark.parametrize(
+    ("exe", "argv", "name"),
+    [
+        ("/usr/bin/mdt", ("mdt", "reservoir"), "mdt reservoir"),
+        ("/usr/bin/ls", ("ls", "-l", "/etc"), "ls"),
+        (
+            "/usr/bin/node",
+            ("node", "--harmony", "/opt/bin/oref0-meal.js", "a"),
+            "node oref0-meal.js",
+        ),
+        ("/usr/bin/python3.11", ("python3", "-c", "import a/b"), "python3 -c import a/b"),
+        ("/bin/true", (), "true"),
+        (None, (), "(unknown command)"),
+    ],
+)
+def test_commands_are_called_as_people_call_them(
+    exe: str | None, argv: tuple[str, ...], name: str
+) -> None:
+    assert command_name(Process(1, None, exe, argv)) == name
+
+
+def test_the_published_pump_traces_part_at_flock() -> None:
+    """ELISA's `mdt reservoir`: 315 SPI messages in the normal run, none in the busy one."""
+    labels = {"normal": "strace.mdt-reservoir.txt.zst", "busy": "strace.mdt-reservoir.busy.txt.zst"}
+    command = only(
+        flow.chart(
+            (label, found)
+            for label, name in labels.items()
+            for found in readers.read([DATA / "strace" / name], Options(arch="x86_64"))
+        )
+    )
+    assert len(command.nodes) < 40
+    parting = [index for index in range(len(command.nodes)) if command.parting(index)]
+    assert [command.nodes[index].text for index in parting] == ["flock /dev/spidev5.1"]
+    branches = {
+        branch(command, command.nodes[parting[0]], ways)
+        for (tail, _), ways in command.edges().items()
+        if tail == parting[0]
+    }
+    assert branches == {
+        "flock worked",
+        "flock = EAGAIN: locked by another process: device busy",
+    }
+
+    def messages(nodes: list[Node], run: int) -> int:
+        return sum(
+            messages(node.body, run) if node.body else node.count(run) * (node.kind == "ioctl")
+            for node in nodes
+        )
+
+    assert [messages(command.nodes, run) for run in (0, 1)] == [315, 0]
+    assert command.ways[0].nodes[-1] == command.ways[1].nodes[-1]
+
+
 def test_pids_in_names_do_not_part_ways() -> None:
     one = reading(("openat", "/proc/123/status"), ("openat", "/dev/x"))
     two = reading(("openat", "/proc/45/status"), ("openat", "/dev/x"))
     command = only(flow.chart([("a", one), ("b", two)]))
     assert command.ways[0].nodes == command.ways[1].nodes
+
+
+def test_asking_for_a_terminal_is_no_failure() -> None:
+    found = reading(("ioctl TCGETS", "/dev/null", "ENOTTY"), ("ioctl X", "/dev/null", "ENOTTY"))
+    command = only(flow.chart([("x", found)]))
+    assert texts(command) == ["ioctl X /dev/null"]
+    assert command.expected == {"ioctl ENOTTY": 1}
+
+
+def test_images_of_one_capture_are_numbered_ways() -> None:
+    command = only(flow.chart([("a", NORMAL), ("a", BUSY)]))
+    assert [way_label(command, index) for index in (0, 1)] == ["way 1", "way 2"]
+    command = only(flow.chart([("a", NORMAL), ("a", BUSY), ("b", BUSY)]))
+    assert [way_label(command, index) for index in range(3)] == ["a: way 1", "a: way 2", "b"]
 
 
 def test_nothing_is_lost_in_folding() -> None:
@@ -307,7 +381,7 @@ def test_a_fork_joins_the_start_up_of_what_it_executes() -> None:
     chart = flow.chart([("x", found)])
     names = {command.name: texts(command) for command in chart.commands}
     assert names == {
-        "sh mdt": ["wait4"],
+        "sh -c mdt": ["wait4"],
         "mdt": ["process start-up", "openat /dev/x", "close /dev/x"],
     }
 

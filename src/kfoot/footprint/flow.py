@@ -42,6 +42,8 @@ class Command:
     """The chart of one command. ``nodes`` are in an order all ways agree with."""
 
     name: str
+    main: bool = False
+    """Whether it is the workload itself, not something the workload started."""
     ways: list[Way] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     quiet: Counter[str] = field(default_factory=Counter)
@@ -71,7 +73,7 @@ class Command:
 
 @dataclass(slots=True)
 class Chart:
-    """The flow of every command of one or several captures, busiest first."""
+    """The flow of every command of one or several captures: workloads first, then busiest."""
 
     commands: list[Command] = field(default_factory=list)
     steps_cut: int = 0
@@ -122,6 +124,7 @@ def merge(charts: Sequence[Chart], names: Sequence[str] = ()) -> Chart:
     for item, name in zip_longest(charts, names[: len(charts)]):
         for theirs in item.commands:
             mine = commands.setdefault(theirs.name, Command(theirs.name))
+            mine.main |= theirs.main
             mine.quiet.update(theirs.quiet)
             mine.expected.update(theirs.expected)
             mine.cut += theirs.cut
@@ -135,7 +138,11 @@ def merge(charts: Sequence[Chart], names: Sequence[str] = ()) -> Chart:
 def _ranked(commands: Iterable[Command]) -> list[Command]:
     return sorted(
         commands,
-        key=lambda command: (-sum(node.count() for node in command.nodes), command.name),
+        key=lambda command: (
+            not command.main,
+            -sum(node.count() for node in command.nodes),
+            command.name,
+        ),
     )
 
 
@@ -147,6 +154,7 @@ def _only(node: Node, run: int) -> Node:
 
 
 def _add_run(command: Command, label: str, run: Run) -> None:
+    command.main |= run.main
     command.quiet.update(run.quiet)
     command.expected.update(run.expected)
     _add_way(command, Way(label, []), run.nodes)
@@ -206,6 +214,7 @@ def _lay(command: Command, way: Way, path: list[Node]) -> None:
 def _command_json(command: Command) -> dict[str, Any]:
     return {
         "name": command.name,
+        "main": command.main,
         "ways": [
             {
                 "label": way.label,
@@ -247,7 +256,13 @@ def _command(data: dict[str, Any]) -> Command:
         if not all(0 <= index < len(nodes) for index in way.nodes):
             raise IndexError("a way leads to a node that is not there")
     return Command(
-        data["name"], ways, nodes, Counter(data["quiet"]), Counter(data["expected"]), data["cut"]
+        data["name"],
+        bool(data["main"]),
+        ways,
+        nodes,
+        Counter(data["quiet"]),
+        Counter(data["expected"]),
+        data["cut"],
     )
 
 

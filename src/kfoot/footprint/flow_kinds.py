@@ -48,6 +48,7 @@ _KINDS = {
 KIND = {name: kind for kind, names in _KINDS.items() for name in names.split()}
 
 _WOULD_BLOCK = frozenset({"EAGAIN", "EWOULDBLOCK", "EINTR", "EINPROGRESS", "ETIMEDOUT"})
+_ASKS_FOR_TERMINAL = frozenset({"TCGETS", "TCGETS2", "TIOCGWINSZ", "TIOCGPGRP"})
 _ABSENT = frozenset({"ENOENT", "ENOTDIR"})
 _LOADER = (
     "/etc/ld.so.", "/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/", "/usr/local/lib/",
@@ -65,8 +66,8 @@ def kind_of(call: str) -> str:
     return KIND.get(call, "other")
 
 
-def normal_error(call: str, errno: str, path: str | None) -> bool:
-    """Whether the error says only "nothing yet" or "not that sort of descriptor"."""
+def normal_error(call: str, errno: str, request: str | None = None) -> bool:
+    """Whether the error says only "nothing yet" or "no terminal" (isatty(3) asks with TCGETS)."""
     kind = kind_of(call)
     if errno == "never" or errno.startswith("ERESTART"):
         return True
@@ -79,7 +80,7 @@ def normal_error(call: str, errno: str, path: str | None) -> bool:
     if call.startswith("pkey_"):
         return True
     if call == "ioctl":
-        return errno in ("ENOTTY", "ENOIOCTLCMD") and not (path or "").startswith("/dev/")
+        return errno == "ENOTTY" and request in _ASKS_FOR_TERMINAL
     return call in ("wait4", "waitid", "waitpid") and errno == "ECHILD"
 
 

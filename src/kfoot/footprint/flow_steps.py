@@ -39,6 +39,8 @@ class Run:
     """One process image's way through its command."""
 
     command: str
+    main: bool
+    """Whether nothing that was recorded started it: it is the workload itself."""
     nodes: list[Node] = field(default_factory=list)
     quiet: Counter[str] = field(default_factory=Counter)
     expected: Counter[str] = field(default_factory=Counter)
@@ -102,6 +104,14 @@ def _is_fork(processes: list[Process], index: int) -> bool:
     return parent is None or processes[parent].pid != processes[index].pid
 
 
+def _is_main(processes: list[Process], index: int) -> bool:
+    """Whether the image's process is the first of the recording, not forked from another one."""
+    parent = processes[index].parent
+    while parent is not None and processes[parent].pid == processes[index].pid:
+        index, parent = parent, processes[parent].parent
+    return parent is None
+
+
 def command_name(process: Process) -> str:
     """How the chart of this image is called: executable, with its script or subcommand."""
     argv = list(process.argv)
@@ -111,6 +121,8 @@ def command_name(process: Process) -> str:
     name = basename(exe) or exe
     rest = argv[1:]
     if argv and _SCRIPTED.match(basename(argv[0])):
+        if rest[:1] in (["-c"], ["-e"]):
+            return " ".join([basename(argv[0]), *rest[:2]])[:60]
         scripts = [word for word in rest if not word.startswith("-")][:1]
         return " ".join([basename(argv[0]), *(basename(word) or word for word in scripts)])[:80]
     if rest and _SUBCOMMAND.match(rest[0]):
@@ -122,7 +134,7 @@ def _run(
     reading: Reading, index: int, before: list[Step], steps: list[Step], forks: bool, namer: Namer
 ) -> Run:
     process = reading.processes[index]
-    run = Run(command_name(process))
+    run = Run(command_name(process), _is_main(reading.processes, index))
     inherited = process.parent is not None and _is_fork(reading.processes, index)
     if inherited and not before:
         run.command += " (child)"
@@ -206,10 +218,13 @@ class _Drawer:
 
     def folded(self, step: Step) -> bool:
         """Whether the step is counted instead of drawn; counts it."""
-        call = self.named(step).call
+        named = self.named(step)
+        call = named.call
         kind = kind_of(call)
         path = _path(self.reading, step)
-        if step.outcome not in ("ok", "never") and self._expected(call, step.outcome, path):
+        if step.outcome not in ("ok", "never") and self._expected(
+            call, step.outcome, path, named.request
+        ):
             self.run.expected[f"{call} {step.outcome}"] += step.times
             return True
         if kind == "quiet" and step.outcome in ("ok", "never"):
@@ -220,8 +235,8 @@ class _Drawer:
             return True
         return kind != "exit" and step.outcome == "never" and kind in ("read", "net")
 
-    def _expected(self, call: str, errno: str, path: str | None) -> bool:
-        if normal_error(call, errno, path):
+    def _expected(self, call: str, errno: str, path: str | None, request: str | None) -> bool:
+        if normal_error(call, errno, request):
             return True
         if not absent(call, errno) or path is None or path.startswith("/dev/"):
             return False
@@ -235,6 +250,8 @@ class _Drawer:
         text = named.call if kind != "ioctl" else f"ioctl {named.request or '?'}"
         if path is not None:
             text = f"{text} {path}"
+        elif kind in ("read", "write", "close", "lock", "ioctl"):
+            text = f"{text} (unnamed descriptor)"
         return Node(
             text,
             kind,

@@ -58,7 +58,8 @@ class Digest:
     areas: tuple[AreaLine, ...]
     syscalls: tuple[Row, ...]
     """Most called first."""
-    ioctls: tuple[Row, ...]
+    ioctls: tuple[tuple[str, str, int | None], ...]
+    """Request, driver, calls; of all objects of the driver together, most called first."""
     devices: tuple[tuple[str, str, int], ...]
     """Name, driver or kind, operations."""
     failures: tuple[tuple[str, str, int], ...]
@@ -113,12 +114,7 @@ def digest(footprint: Footprint) -> Digest:
         syscalls=tuple(
             sorted(syscalls, key=lambda row: (-(row.get("calls") or 0), str(row.get("name"))))
         ),
-        ioctls=tuple(
-            sorted(
-                rows(footprint, "ioctls"),
-                key=lambda row: (-(row.get("calls") or 0), str(row.get("name"))),
-            )
-        ),
+        ioctls=_ioctls(footprint),
         devices=_devices(footprint),
         failures=_failures(syscalls),
         modules=_modules(footprint),
@@ -246,6 +242,16 @@ def _areas(footprint: Footprint) -> tuple[AreaLine, ...]:
         if strongest(row)
     ]
     return tuple(sorted(lines, key=lambda line: (-line.most, line.name)))
+
+
+def _ioctls(footprint: Footprint) -> tuple[tuple[str, str, int | None], ...]:
+    found: dict[tuple[str, str], int | None] = {}
+    for row in rows(footprint, "ioctls"):
+        key = request_name(row), text.clean(row.get("driver") or row.get("object") or "?")
+        calls = row.get("calls")
+        found[key] = found.get(key) if calls is None else (found.get(key) or 0) + calls
+    ranked = sorted(found.items(), key=lambda item: (-(item[1] or 0), item[0]))
+    return tuple((name, driver, calls) for (name, driver), calls in ranked)
 
 
 def _devices(footprint: Footprint) -> tuple[tuple[str, str, int], ...]:

@@ -70,18 +70,23 @@ def branch(command: Command, node: Node, ways: Sequence[int]) -> str:
 
 
 def labels(command: Command, ways: Sequence[int]) -> str:
-    """Whose ways these are: "busy, normal"; with the captures' names where labels are equal."""
-    return ", ".join(sorted({way_label(command, way) for way in ways}))
+    """Whose ways these are: "busy, normal"."""
+    return ", ".join(way_label(command, way) for way in sorted(ways))
 
 
 def way_label(command: Command, index: int) -> str:
-    """The label of one way, told apart from others of the same label by its captures."""
+    """The label of one way. Ways of one label are told apart by the captures they were seen in,
+    or by number where several process images of one capture went different ways."""
     way = command.ways[index]
-    label = text.shorten(text.clean(way.label), 48)
-    if not way.captures or sum(other.label == way.label for other in command.ways) == 1:
+    alike = [other for other in command.ways if other.label == way.label]
+    label = "" if len(alike) == len(command.ways) > 1 else text.shorten(text.clean(way.label), 40)
+    if len(alike) == 1:
         return label
-    more = f" and {len(way.captures) - 3} more" if len(way.captures) > 3 else ""
-    return f"{label}: {', '.join(text.clean(name) for name in way.captures[:3])}{more}"
+    own = f"way {index + 1}"
+    if way.captures and sum(other.captures == way.captures for other in alike) == 1:
+        more = f" and {len(way.captures) - 3} more" if len(way.captures) > 3 else ""
+        own = ", ".join(text.shorten(text.clean(name), 30) for name in way.captures[:3]) + more
+    return f"{label}: {own}" if label else own
 
 
 def place(node: Node) -> str:

@@ -223,7 +223,7 @@ def _interface(footprint: Footprint) -> Box:
     for abi, found in sorted(abis.items()):
         calls = sum(row.get("calls") or 0 for row in found)
         box.lines.append(f"{abi}: {text.times(len(found), 'system call')}, called {calls:,} times")
-    requests = len({row.get("name") or row.get("request") for row in facts.ioctls})
+    requests = len({name for name, _, _ in facts.ioctls})
     if requests:
         box.lines.append(f"ioctl: {text.times(requests, 'request')}")
     box.tiers = {"entered": facts.calls}

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING
 
 from kfoot.reports import text
-from kfoot.reports.digest import LETTERS, TIERS, AreaLine, Digest, digest, letters, request_name
+from kfoot.reports.digest import LETTERS, TIERS, AreaLine, Digest, digest, letters
 from kfoot.reports.tables import Footprint
 
 if TYPE_CHECKING:
@@ -58,11 +58,7 @@ class _Summary:
         self._items("system calls", [_call(row) for row in facts.syscalls], 3, "syscalls")
         self._items(
             "ioctls",
-            [
-                f"{request_name(row)} ×{text.count(row.get('calls'))}"
-                f" {text.clean(row.get('driver') or row.get('object') or '?')}"
-                for row in facts.ioctls
-            ],
+            [f"{name} ×{text.count(calls)} {driver}" for name, driver, calls in facts.ioctls],
             5,
             "ioctls",
         )
