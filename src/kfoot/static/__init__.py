@@ -1,0 +1,1 @@
+"""The static view: what a kernel or a program could use, before anything runs."""
