@@ -60,7 +60,7 @@ def tabulate(
             tiers.add("entered", call.place, count.calls, "syscall", call.name)
             target = resolved[key.object] if key.object is not None else None
             for index in (key.object, key.object2):
-                if index is None:
+                if index is None or key.outcome == "EBADF":
                     continue
                 thing = resolved[index]
                 if thing.kind == "path":

@@ -106,7 +106,7 @@ def attribute(
             row["argv"] = manifest.argv
     tables["modules"] = state.modules(system, atlas)
     tables["config"] = state.config(system, atlas, tiers)
-    tables["changes"] = state.changes(system)
+    tables["changes"] = [*state.changes(system), *state.written(tables["objects"])]
     tables |= tiers.rows()
     losses = _losses(manifest, evidence)
     footprint: Footprint = {
@@ -141,6 +141,7 @@ def attribute(
             "losses": losses,
             "foreign_events": foreign,
             "checks": [_check(check) for check in evidence.checks],
+            "notes": _notes(manifest, evidence, atlas),
             "valid": not losses,
         },
         "capture": {
@@ -175,6 +176,19 @@ class _Namer:
             found = calls.name_request(step.request, target, self._names.atlas, call.abi)
             request = found.name or calls.hexadecimal(found.nr)
         return Named(call.name, request, place.section, place.area)
+
+
+def _notes(manifest: Manifest, evidence: Evidence, atlas: Atlas) -> list[str]:
+    """What a reader of the result must know although nothing was lost."""
+    notes = []
+    if atlas.note:
+        notes.append(f"mapped with another kernel's sources: {atlas.note}")
+    if evidence.events and any(entry.name == "strace" for entry in manifest.collectors):
+        notes.append(
+            "strace stopped the workload at every call: signal, sched and timer events include"
+            " those stops"
+        )
+    return notes
 
 
 def _losses(manifest: Manifest, evidence: Evidence) -> list[contract.Row]:

@@ -161,6 +161,7 @@ def _evidence(footprints: Sequence[Footprint]) -> dict[str, Any]:
         "window": {},
         "losses": [losses[key] for key in sorted(losses)],
         "checks": [],
+        "notes": sorted({note for p in footprints for note in p["evidence"].get("notes", [])}),
         "foreign_events": _sum([p["evidence"].get("foreign_events") for p in footprints]),
         "altered": sorted(
             {name for print_ in footprints for name in print_["evidence"].get("altered", [])}

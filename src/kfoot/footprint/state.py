@@ -60,6 +60,22 @@ def config(system: System, atlas: Atlas, tiers: Tiers) -> list[Row]:
     return rows
 
 
+WRITES = frozenset(("write", "pwrite64", "writev", "pwritev", "pwritev2", "sendfile", "splice"))
+"""System calls that change what a file of /proc/sys or /sys stands for."""
+
+
+def written(objects: list[Row]) -> list[Row]:
+    """Files of /sys and /proc/sys that the workload wrote to. What stood there is only known for
+    sysctls, from the state before and after; a value written is not recorded."""
+    return [
+        {"what": "written", "name": row["name"], "before": None, "after": None}
+        for row in objects
+        if row["driver"] in ("sysfs", "proc")
+        and row["name"].startswith(("/sys/", "/proc/sys/"))
+        and WRITES & set(row["operations"])
+    ]
+
+
 def changes(system: System) -> list[Row]:
     """What differs between the state before and after: sysctls, mounts, modules."""
     if system.before is None or system.after is None:

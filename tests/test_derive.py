@@ -1,0 +1,138 @@
+"""From real recordings to footprints: what was run is what is shown."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from kfoot import cli
+from kfoot.capture import Capture
+from kfoot.collect.session import record
+from kfoot.footprint import contract, derive, load
+from needs import needs
+
+PROGRAM = """
+import os, socket, select
+a, b = socket.socketpair()
+s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen()
+e = select.epoll(); e.register(s, 1)
+os.eventfd(0)
+open("/proc/self/status").read()
+open("written", "w").write("x")
+open("/dev/zero", "rb").read(1)
+try: open("/nonexistent/file")
+except OSError: pass
+os.system("true")
+"""
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
+    """One recording of a program that touches a bit of everything."""
+    needs("root", "tracefs", "strace")
+    folder = tmp_path_factory.mktemp("derive")
+    return record(
+        [sys.executable, "-S", "-c", f"import os; os.chdir({str(folder)!r})\n{PROGRAM}"],
+        use_case="a bit of everything",
+        out=folder / "x.kfoot",
+        collector="strace+ftrace",
+    )
+
+
+@pytest.fixture(scope="module")
+def footprint(capture: Capture) -> contract.Footprint:
+    return derive(capture)
+
+
+def by_name(rows: list[contract.Row]) -> dict[str, contract.Row]:
+    return {row["name"]: row for row in rows}
+
+
+def test_objects_are_what_they_are(footprint: contract.Footprint) -> None:
+    rows = by_name(footprint["objects"])
+    assert rows["/dev/zero"]["kind"] == "char"
+    assert rows["/dev/zero"]["file"] == "drivers/char/mem.c"
+    assert (rows["/proc/<pid>/status"]["driver"], rows["/proc/<pid>/status"]["area"]) == (
+        "proc",
+        "fs:proc",
+    )
+    files = {(row["kind"], row["file"]) for row in footprint["objects"]}
+    assert ("anon", "fs/eventpoll.c") in files
+    assert ("anon", "fs/eventfd.c") in files
+    sockets = {row["area"] for row in footprint["objects"] if row["kind"] == "socket"}
+    assert {"net:unix", "net:ipv4"} <= sockets
+    written = next(row for name, row in rows.items() if name.endswith("/written"))
+    assert written["operations"]["write"] == 1
+    assert written["area"].startswith("fs:")
+
+
+def test_a_name_that_was_never_opened_dispatches_nothing(footprint: contract.Footprint) -> None:
+    row = by_name(footprint["objects"])["/nonexistent/file"]
+    assert row["kind"] == "path"
+    assert row["area"] is None or row["operations"] == {"openat": 1}
+    syscalls = by_name(footprint["syscalls"])
+    assert syscalls["openat"]["errnos"]["ENOENT"] >= 1
+
+
+def test_two_recorders_agree_and_the_evidence_is_valid(footprint: contract.Footprint) -> None:
+    assert footprint["evidence"]["losses"] == []
+    (check,) = footprint["evidence"]["checks"]
+    assert check["differences"] == []
+    assert check["compared"] == len(footprint["syscalls"])
+
+
+def test_the_process_tree_begins_with_the_workload(footprint: contract.Footprint) -> None:
+    first, *others = footprint["processes"]
+    assert first["parent"] is None
+    assert first["argv"][:2] == [sys.executable, "-S"]
+    assert any(row["argv"][:1] == ["sh"] for row in others)
+    assert sum(row["calls"] for row in footprint["processes"]) == sum(
+        row["calls"] for row in footprint["syscalls"]
+    )
+
+
+def test_every_tier_of_an_area_is_a_number_or_unmeasured(footprint: contract.Footprint) -> None:
+    for row in footprint["areas"]:
+        assert row["executed"] is None
+        assert all(isinstance(row[tier], int) for tier in ("entered", "dispatched", "traced"))
+    entered = sum(row["entered"] for row in footprint["areas"])
+    unmapped = sum(r["count"] for r in footprint["unmapped"] if r["kind"] == "syscall")
+    assert entered + unmapped == sum(row["calls"] for row in footprint["syscalls"])
+
+
+def test_derived_again_it_is_the_same_byte_for_byte(
+    capture: Capture, footprint: contract.Footprint
+) -> None:
+    before = capture.footprint_file.read_bytes()
+    flows = (capture.path / "flows.json").read_bytes()
+    capture.footprint_file.unlink()
+    assert load(capture.path) == json.loads(before)
+    assert capture.footprint_file.read_bytes() == before
+    assert (capture.path / "flows.json").read_bytes() == flows
+
+
+def test_an_altered_raw_file_is_not_valid_evidence(
+    capture: Capture, footprint: contract.Footprint, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.kfoot"
+    shutil.copytree(capture.path, copy)
+    system = copy / "system" / "after.json"
+    system.write_text(system.read_text().replace("ext4", "ext3", 1) + " ")
+    assert cli.main(["derive", str(copy)]) == 3
+    assert contract.read(copy / "footprint.json")["evidence"]["altered"] == ["system/after.json"]
+    assert cli.main(["show", str(copy), "--json"]) == 3
+
+
+def test_one_process_can_be_looked_at_alone(capture: Capture) -> None:
+    from kfoot.errors import KfootError
+    from kfoot.footprint.by_process import derive_process
+
+    shell = derive_process(capture, "sh")
+    assert 0 < sum(row["calls"] for row in shell["syscalls"]) < 200
+    assert not any(row["area"] == "net:ipv4" for row in shell["objects"])
+    with pytest.raises(KfootError, match="no process"):
+        derive_process(capture, "nobody")
