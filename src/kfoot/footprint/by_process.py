@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from os.path import basename
 
@@ -9,8 +10,8 @@ from kfoot.atlas import open_atlas
 from kfoot.atlas.model import Atlas
 from kfoot.capture import Capture
 from kfoot.errors import KfootError
-from kfoot.footprint.contract import Footprint
-from kfoot.footprint.derive import attribute, read_raw
+from kfoot.footprint.contract import Footprint, Row
+from kfoot.footprint.derive import attribute, load, read_raw
 from kfoot.footprint.system import System
 from kfoot.readers.reading import Process, Reading
 
@@ -26,7 +27,12 @@ def derive_process(capture: Capture, name: str, *, atlas: Atlas | None = None) -
             status=1,
         )
     atlas = atlas or open_atlas(capture.manifest.release)
-    return attribute(capture.manifest, readings, System.of(capture), atlas)[0]
+    footprint = attribute(capture.manifest, readings, System.of(capture), atlas)[0]
+    # What was lost, and how recorders compare, holds for the capture: two recorders may draw the
+    # line between a process image and the next at different calls.
+    footprint["evidence"] = load(capture.path)["evidence"]
+    footprint["processes"] = _only(footprint["processes"], name)
+    return footprint
 
 
 def keep(reading: Reading, name: str) -> Reading:
@@ -40,6 +46,16 @@ def keep(reading: Reading, name: str) -> Reading:
     )
 
 
+def _only(rows: list[Row], name: str) -> list[Row]:
+    """The rows of the chosen processes, numbered anew; a parent that was left out is null."""
+    kept = [row for row in rows if _called([row["exe"], *row["argv"][:2]], name)]
+    number = {row["id"]: index for index, row in enumerate(kept)}
+    return [{**row, "id": number[row["id"]], "parent": number.get(row["parent"])} for row in kept]
+
+
 def _is(process: Process, name: str) -> bool:
-    words = [word for word in (process.exe, process.comm, *process.argv[:2]) if word]
-    return any(name in (word, basename(word)) for word in words)
+    return _called([process.exe, process.comm, *process.argv[:2]], name)
+
+
+def _called(words: Sequence[str | None], name: str) -> bool:
+    return any(name in (word, basename(word)) for word in words if word)
