@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 _NAME = re.compile(rb"^name: ?(\S+)", re.M)
 _ID = re.compile(rb"^ID: ?(\d{1,5})\b", re.M)
@@ -31,13 +32,25 @@ class Field:
     signed: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EventFormat:
     system: str | None
     name: str
     id: int
     """common_type of its records."""
-    fields: dict[str, Field]
+    text: bytes
+    """The format file."""
+
+    @cached_property
+    def fields(self) -> dict[str, Field]:
+        """By name. Few events are looked into, so few are parsed."""
+        found = {}
+        for declaration, offset, size, signed in _FIELD.findall(self.text):
+            words = declaration.decode("ascii", "backslashreplace").rsplit(None, 1)
+            label = words[-1].split("[")[0] if words else ""
+            kind = words[0] if len(words) > 1 else ""
+            found[label] = Field(label, kind, int(offset), int(size), signed == b"1")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +71,7 @@ def parse_event(text: bytes, system: str | None) -> EventFormat | None:
     name, number = _NAME.search(text), _ID.search(text)
     if name is None or number is None or int(number[1]) > 0xFFFF:
         return None
-    fields = {}
-    for declaration, offset, size, signed in _FIELD.findall(text):
-        words = declaration.decode("ascii", "backslashreplace").rsplit(None, 1)
-        label = words[-1].split("[")[0]
-        kind = words[0] if len(words) > 1 else ""
-        fields[label] = Field(label, kind, int(offset), int(size), signed == b"1")
-    return EventFormat(system, name[1].decode("ascii", "backslashreplace"), int(number[1]), fields)
+    return EventFormat(system, name[1].decode("ascii", "backslashreplace"), int(number[1]), text)
 
 
 def parse_formats(text: bytes) -> dict[int, EventFormat]:

@@ -88,7 +88,7 @@ class FtracePages:
             Stream(cpu, _Blocks(path, options, broken), _region(path))
             for cpu, path in sorted(found.items())
         ]
-        tally = count(streams, plan)
+        tally = count(streams, plan, options.progress)
         _name_tasks(folder, tally)
         tally.timed = info.get("clock", "local") in NANOSECOND_CLOCKS
         reading = reading_of(tally, plan, self.name, f"{folder.name}/", options.arch)

@@ -55,6 +55,10 @@ _IOCTL = {"x86_64": 16, "arm64": 29, "i386": 54, "arm": 54, "riscv64": 29, "s390
 """Number of ioctl by ABI (arch/*/entry/syscalls/*.tbl): its second argument is the request."""
 
 
+NO_NUMBER = -(1 << 62)
+"""No syscall has it."""
+
+
 def native_abi(arch: str | None) -> str | None:
     """The ABI of a kernel's own tasks by machine name (as uname says)."""
     if arch is not None and arch.startswith("arm") and arch != "arm64":
@@ -63,8 +67,8 @@ def native_abi(arch: str | None) -> str | None:
 
 
 def ioctl_number(arch: str | None) -> int:
-    """The number whose second argument is an ioctl request; -1 when the machine is not known."""
-    return _IOCTL.get(native_abi(arch) or "", -1)
+    """The number whose second argument is an ioctl request; NO_NUMBER for an unknown machine."""
+    return _IOCTL.get(native_abi(arch) or "", NO_NUMBER)
 
 
 def outcome_of(ret: int) -> int:

@@ -22,6 +22,7 @@ from kfoot.readers.ftrace_tally import (
     HARDIRQ,
     MOST_NS,
     NMI,
+    NO_NUMBER,
     SOFTIRQ,
     TASK,
     UNKNOWN,
@@ -121,7 +122,7 @@ def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
 class Scanner:
     """Counts lines; ``feed`` may be called for one piece of a trace after the other."""
 
-    def __init__(self, *, until_ns: int | None = None, ioctl: int = -1):
+    def __init__(self, *, until_ns: int | None = None, ioctl: int = NO_NUMBER):
         self.counts = TextTally()
         self._until = until_ns
         self._ioctl = ioctl

@@ -14,11 +14,22 @@ from __future__ import annotations
 import heapq
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kfoot.readers.ftrace_format import EventFormat, Field, PageFormat
-from kfoot.readers.ftrace_tally import HARDIRQ, NMI, SOFTIRQ, TASK, Life, Pairs, Tally, keep_life
+from kfoot.readers.ftrace_tally import (
+    HARDIRQ,
+    MOST_NS,
+    NMI,
+    NO_NUMBER,
+    SOFTIRQ,
+    TASK,
+    Life,
+    Pairs,
+    Tally,
+    keep_life,
+)
 
 MISSED, STORED, LENGTH = 1 << 31, 1 << 30, (1 << 27) - 1
 PADDING, TIME_EXTEND, TIME_STAMP = 29, 30, 31
@@ -69,7 +80,7 @@ class Plan:
 
     page: PageFormat
     formats: dict[int, EventFormat]
-    ioctl: int = -1
+    ioctl: int = NO_NUMBER
     until_ns: int | None = None
     gate: int | None = None
     """A task whose records before its first exec are left out (its call of exec is not)."""
@@ -138,7 +149,8 @@ def _page(
     if commit & MISSED:
         if commit & STORED and length + page.commit <= room:
             kind = "Q" if page.commit == 8 else "I"
-            damage.missed += struct.unpack_from(order + kind, data, page.data + length)[0]
+            (missed,) = struct.unpack_from(order + kind, data, page.data + length)
+            damage.missed = min(damage.missed + missed, MOST_NS)
         else:
             damage.silent += 1
     at, stop = page.data, page.data + min(length, room)
@@ -257,12 +269,17 @@ class Calls:
             request = Field("request", "unsigned long", args.offset + step, step, False)
         return cls(
             enter.id if enter and nr else None,
-            nr,
+            _signed(nr),
             request,
             leave.id if leave and exit_nr and ret else None,
-            exit_nr,
-            ret,
+            _signed(exit_nr),
+            _signed(ret),
         )
+
+
+def _signed(field: Field | None) -> Field | None:
+    """Numbers and return values are long, also where a format says otherwise."""
+    return replace(field, signed=True) if field and field.size == 8 else field
 
 
 def scan(streams: list[Stream], plan: Plan) -> Tally:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 
-from kfoot.readers import ring_buffer
+from kfoot.readers import ring_buffer, ring_native
+from kfoot.readers.base import Progress
 from kfoot.readers.ftrace_tally import Tally, finish
 from kfoot.readers.reading import Loss, Reading
 from kfoot.readers.ring_buffer import Plan, Stream
 
 
-def count(streams: Sequence[Stream], plan: Plan) -> Tally:
+def count(streams: Sequence[Stream], plan: Plan, progress: Progress | None = None) -> Tally:
     """Count all records, without those the gate made before its exec."""
     found = list(streams)
+    module = ring_native.usable(plan)
+    if module is not None:
+        # Without room for the unpacked pages the slower way still goes, page by page.
+        with contextlib.suppress(OSError):
+            return ring_native.scan(module, found, plan, progress)
     if plan.gate is not None:
         plan = replace(plan, gate_from=ring_buffer.gate_from(found, plan))
     return ring_buffer.scan(found, plan)

@@ -61,7 +61,7 @@ def _read(found: TraceDat, options: Options) -> Reading:
         broken: list[Loss] = []
         plan = replace(plan, page=replace(page, page=buffer.page_bytes))
         streams = [_stream(found, data, options, broken) for data in buffer.cpus]
-        tally = count(streams, plan)
+        tally = count(streams, plan, options.progress)
         tally.timed = (buffer.clock or found.clock or "local") in NANOSECOND_CLOCKS
         statistics = found.statistics if buffer.name == "" else {}
         losses += [*broken, *losses_of(streams, statistics, _where(found, buffer))]

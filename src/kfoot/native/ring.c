@@ -1,0 +1,459 @@
+/*
+ * Sub-buffers of the kernel's ring buffer, counted. What a record is and what its time is, is told
+ * in ring_buffer.py; here the same is done window by window, so that processors can share it: a
+ * window holds the records of all CPUs in a span of time, and what crosses its bounds (a call
+ * entered before, left behind) is put together afterwards.
+ */
+#include "ring.h"
+
+#define MISSED (1u << 31)
+#define STORED (1u << 30)
+#define LENGTH ((1u << 27) - 1)
+#define PADDING 29
+#define TIME_EXTEND 30
+#define TIME_STAMP 31
+#define STAMP_TOP (0xF8ull << 56)
+#define COMMON 8
+#define END_OF_TIME UINT64_MAX
+
+enum { TASK, SOFTIRQ, HARDIRQ, NMI };
+
+static inline uint32_t u32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, 4);
+	return v;
+}
+
+static inline uint64_t u64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, 8);
+	return v;
+}
+
+static inline uint8_t context_of(uint8_t flags)
+{
+	return flags & 0x40 ? NMI : flags & 0x08 ? HARDIRQ : flags & 0x10 ? SOFTIRQ : TASK;
+}
+
+bool ring_index(struct stream *stream, const struct ring_plan *plan)
+{
+	size_t rest = stream->size % plan->page;
+	uint64_t start = 0;
+
+	stream->pages = stream->size / plan->page + (rest >= plan->data);
+	stream->start = malloc((stream->pages + 1) * sizeof *stream->start);
+	if (!stream->start)
+		return false;
+	for (size_t k = 0; k < stream->pages; k++) {
+		uint64_t stamp = u64(stream->base + k * plan->page);
+
+		if (stamp > start)
+			start = stamp;
+		stream->start[k] = start;
+	}
+	stream->start[stream->pages] = END_OF_TIME;
+	return true;
+}
+
+/* Goes through the records of one page. */
+struct page {
+	const uint8_t *at, *stop;
+	uint64_t now, raw, end;
+	uint64_t missed;
+	bool silent;
+	uint8_t corrupt;
+};
+
+struct record {
+	const uint8_t *data;
+	uint64_t ns;
+	uint32_t length;
+	bool disordered;
+};
+
+static inline void page_begin(struct page *page, const struct stream *stream, size_t k,
+			      const struct ring_plan *plan)
+{
+	const uint8_t *base = stream->base + k * plan->page;
+	size_t here = stream->size - k * plan->page;
+
+	if (here > plan->page)
+		here = plan->page;
+	uint32_t commit = u32(base + 8);
+	size_t room = here - plan->data, length = commit & LENGTH;
+
+	page->corrupt = 0;
+	if (length > plan->page - plan->data) {
+		page->corrupt = 1;
+		length = plan->page - plan->data;
+	}
+	page->missed = 0;
+	page->silent = false;
+	if (commit & MISSED) {
+		if (commit & STORED && length + plan->commit <= room) {
+			const uint8_t *stored = base + plan->data + length;
+
+			page->missed = plan->commit == 8 ? u64(stored) : u32(stored);
+		} else {
+			page->silent = true;
+		}
+	}
+	page->at = base + plan->data;
+	page->stop = page->at + (length < room ? length : room);
+	page->now = page->raw = stream->start[k];
+	page->end = stream->start[k + 1];
+}
+
+static inline bool page_next(struct page *page, struct record *r)
+{
+	while (page->at < page->stop) {
+		size_t left = page->stop - page->at;
+
+		if (left < 4) {
+			page->corrupt++;
+			break;
+		}
+		uint32_t first = u32(page->at), kind = first & 31, delta = first >> 5, second = 0;
+
+		if (kind == PADDING && !delta)
+			break;
+		if (kind >= PADDING || !kind) {
+			if (left < 8) {
+				page->corrupt++;
+				break;
+			}
+			second = u32(page->at + 4);
+			uint64_t time = ((uint64_t)second << 27) + delta;
+
+			if (kind == TIME_EXTEND) {
+				page->raw += time;
+				page->at += 8;
+				continue;
+			}
+			if (kind == TIME_STAMP) {
+				uint64_t stamp = time | (page->raw & STAMP_TOP);
+
+				page->raw = stamp < page->raw ? stamp + (1ull << 59) : stamp;
+				page->at += 8;
+				continue;
+			}
+			if (kind == PADDING) {
+				/* A record its writer took back; a delta of 1 is not time. */
+				if (delta != 1)
+					page->raw += delta;
+				if (left < 4 + (size_t)second)
+					break;
+				page->at += 4 + (size_t)second;
+				continue;
+			}
+		}
+		page->raw += delta;
+		size_t head = kind ? 4 : 8;
+		size_t size = kind ? kind * 4 : (size_t)second - 4;
+
+		if ((!kind && second < 4) || size > left - head) {
+			page->corrupt++;
+			break;
+		}
+		r->disordered = page->raw < page->now || page->raw > page->end;
+		if (r->disordered)
+			page->raw = page->raw < page->now ? page->now : page->end;
+		page->now = page->raw;
+		r->ns = page->now;
+		r->data = page->at + head;
+		r->length = (uint32_t)size;
+		page->at += head + size;
+		return true;
+	}
+	page->at = page->stop;
+	return false;
+}
+
+static bool counts_grow(struct counts *t)
+{
+	size_t size = t->size ? t->size * 2 : 1024;
+	struct ring_event *slots = calloc(size, sizeof *slots);
+
+	if (!slots)
+		return false;
+	for (size_t i = 0; i < t->size; i++) {
+		if (!t->slots[i].hash)
+			continue;
+		size_t at = mix(t->slots[i].hash) & (size - 1);
+
+		while (slots[at].hash)
+			at = (at + 1) & (size - 1);
+		slots[at] = t->slots[i];
+	}
+	free(t->slots);
+	t->slots = slots;
+	t->size = size;
+	return true;
+}
+
+static inline bool count(struct counts *t, int32_t tid, uint16_t id, uint8_t context)
+{
+	uint64_t key = ((uint64_t)(uint32_t)tid << 19 | (uint64_t)id << 3 | context) + 1;
+	size_t at = mix(key) & (t->size - 1);
+
+	for (;; at = (at + 1) & (t->size - 1)) {
+		if (t->slots[at].hash == key) {
+			t->slots[at].count++;
+			return true;
+		}
+		if (!t->slots[at].hash)
+			break;
+	}
+	t->slots[at].hash = key;
+	t->slots[at].count = 1;
+	return ++t->used * 2 < t->size || counts_grow(t);
+}
+
+static bool number(const struct special *s, const struct field *f, int64_t *value)
+{
+	uint64_t v = 0;
+
+	if ((f->size != 1 && f->size != 2 && f->size != 4 && f->size != 8) ||
+	    f->offset > s->length || f->size > s->length - f->offset)
+		return false;
+	memcpy(&v, s->data + f->offset, f->size);
+	if (f->is_signed && f->size < 8 && v >> (f->size * 8 - 1))
+		v |= ~0ull << (f->size * 8);
+	*value = (int64_t)v;
+	return true;
+}
+
+static bool keep_special(struct specials *list, const struct record *r, int32_t tid, uint16_t id)
+{
+	if (list->used == list->size) {
+		size_t size = list->size ? list->size * 2 : 4096;
+		struct special *at = realloc(list->at, size * sizeof *at);
+
+		if (!at)
+			return false;
+		list->at = at;
+		list->size = size;
+	}
+	list->at[list->used++] = (struct special){
+		.ns = r->ns, .data = r->data, .length = r->length, .tid = tid, .id = id,
+	};
+	return true;
+}
+
+static bool keep_life(struct window *w, const struct special *s, int stream)
+{
+	if (w->lives_used == w->lives_size) {
+		size_t size = w->lives_size ? w->lives_size * 2 : 64;
+		struct ring_life *lives = realloc(w->lives, size * sizeof *lives);
+
+		if (!lives)
+			return false;
+		w->lives = lives;
+		w->lives_size = size;
+	}
+	w->lives[w->lives_used++] = (struct ring_life){
+		.data = s->data, .length = s->length, .tid = s->tid, .stream = stream, .id = s->id,
+	};
+	return true;
+}
+
+static inline bool in_window(const struct window *w, uint64_t ns)
+{
+	return ns >= w->from && (ns < w->to || w->last);
+}
+
+/* Counts one CPU's records of a window, keeps the special ones. */
+static void scan_stream(struct ring_worker *worker, const struct window *w, int index)
+{
+	const struct ring_plan *plan = worker->plan;
+	const struct stream *stream = &worker->streams[index];
+	struct specials *specials = &worker->specials[index];
+	struct damage *damage = &worker->damage[index];
+	size_t low = 0, high = stream->pages;
+
+	specials->used = 0;
+	while (low < high) { /* the first page that may reach into the window */
+		size_t middle = low + (high - low) / 2;
+
+		if (stream->start[middle + 1] < w->from)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (size_t k = low; k < stream->pages; k++) {
+		struct page page;
+		struct record r;
+		uint64_t start = stream->start[k];
+
+		if (!(start < w->to || w->last))
+			break;
+		page_begin(&page, stream, k, plan);
+		while (page_next(&page, &r)) {
+			if (!in_window(w, r.ns)) {
+				if (r.ns < w->from || start >= w->from)
+					continue;
+				break;
+			}
+			damage->disordered += r.disordered;
+			if (r.ns > plan->until)
+				continue;
+			if (r.length < COMMON) {
+				damage->corrupt++;
+				continue;
+			}
+			uint16_t id;
+			int32_t tid;
+
+			memcpy(&id, r.data, 2);
+			memcpy(&tid, r.data + 4, 4);
+			if (plan->has_gate && tid == plan->gate && r.ns < plan->gate_from)
+				continue;
+			if (!worker->any || r.ns < worker->first)
+				worker->first = r.ns;
+			if (!worker->any || r.ns > worker->last)
+				worker->last = r.ns;
+			worker->any = true;
+			worker->out_of_memory |=
+				!count(&worker->counts, tid, id, context_of(r.data[2]));
+			if (id == plan->enter || id == plan->leave ||
+			    plan->lives[id >> 3] >> (id & 7) & 1)
+				worker->out_of_memory |= !keep_special(specials, &r, tid, id);
+			if (worker->out_of_memory)
+				return;
+		}
+		if (in_window(w, start)) { /* at home here: what concerns the page as a whole */
+			damage->missed = add_to(damage->missed, page.missed);
+			damage->silent += page.silent;
+			damage->corrupt += page.corrupt;
+		}
+	}
+}
+
+static void take_special(struct ring_worker *worker, struct window *w, const struct special *s,
+			 int stream)
+{
+	struct damage *damage = &worker->damage[stream];
+	const struct ring_plan *plan = worker->plan;
+	bool fine = true;
+
+	if (s->id == plan->enter) {
+		struct entered e = {.ns = s->ns, .request = -1};
+		int64_t request;
+		struct task *task = task_of(&w->tasks, s->tid);
+
+		if (!number(s, &plan->enter_nr, &e.nr)) {
+			damage->corrupt++;
+			return;
+		}
+		if (e.nr == plan->ioctl && number(s, &plan->request, &request))
+			e.request = request & 0xFFFFFFFF;
+		fine = task && task_enters(&worker->calls, task, &e);
+	} else if (s->id == plan->leave) {
+		struct left l = {.ns = s->ns};
+		struct task *task = task_of(&w->tasks, s->tid);
+
+		if (!number(s, &plan->leave_nr, &l.nr) || !number(s, &plan->ret, &l.ret)) {
+			damage->corrupt++;
+			return;
+		}
+		fine = task && task_leaves(&worker->calls, task, &l);
+	} else {
+		fine = keep_life(w, s, stream);
+	}
+	worker->out_of_memory |= !fine;
+}
+
+/* Whether stream a's next special comes before stream b's: by time, then by CPU. */
+static inline bool sooner(const struct ring_worker *worker, size_t a, size_t b)
+{
+	uint64_t x = worker->specials[a].at[worker->heads[a]].ns;
+	uint64_t y = worker->specials[b].at[worker->heads[b]].ns;
+
+	return x < y || (x == y && a < b);
+}
+
+static void sink(struct ring_worker *worker, size_t n, size_t at)
+{
+	size_t *heap = worker->heap;
+
+	for (;;) {
+		size_t least = at, child = 2 * at + 1;
+
+		if (child < n && sooner(worker, heap[child], heap[least]))
+			least = child;
+		if (child + 1 < n && sooner(worker, heap[child + 1], heap[least]))
+			least = child + 1;
+		if (least == at)
+			return;
+		size_t other = heap[at];
+
+		heap[at] = heap[least];
+		heap[least] = other;
+		at = least;
+	}
+}
+
+void ring_scan(struct ring_worker *worker, struct window *w)
+{
+	size_t n = 0;
+
+	if (!worker->counts.size && !counts_grow(&worker->counts))
+		worker->out_of_memory = true;
+	for (int i = 0; i < worker->stream_count && !worker->out_of_memory; i++) {
+		scan_stream(worker, w, i);
+		worker->heads[i] = 0;
+		if (worker->specials[i].used)
+			worker->heap[n++] = i;
+	}
+	for (size_t at = n; at-- > 0;)
+		sink(worker, n, at);
+	while (n && !worker->out_of_memory) {
+		size_t i = worker->heap[0];
+		struct specials *list = &worker->specials[i];
+
+		take_special(worker, w, &list->at[worker->heads[i]], (int)i);
+		if (++worker->heads[i] == list->used)
+			worker->heap[0] = worker->heap[--n];
+		sink(worker, n, 0);
+	}
+}
+
+bool ring_gate(const struct stream *streams, int count, const struct ring_plan *plan,
+	       uint64_t *from)
+{
+	uint64_t done = END_OF_TIME, entered = 0;
+	bool any = false, some = false;
+
+	for (int pass = 0; pass < 2; pass++)
+		for (int i = 0; i < count; i++)
+			for (size_t k = 0; k < streams[i].pages && streams[i].start[k] <= done; k++) {
+				struct page page;
+				struct record r;
+				int32_t tid;
+				uint16_t id;
+
+				page_begin(&page, &streams[i], k, plan);
+				while (page_next(&page, &r) && r.ns <= done) {
+					if (r.length < COMMON)
+						continue;
+					memcpy(&id, r.data, 2);
+					memcpy(&tid, r.data + 4, 4);
+					if (tid != plan->gate)
+						continue;
+					if (!pass && id == plan->exec) {
+						done = r.ns;
+						any = true;
+					} else if (pass && id == plan->enter) {
+						if (r.ns > entered)
+							entered = r.ns;
+						some = true;
+					}
+				}
+			}
+	*from = some ? entered : done;
+	return any;
+}

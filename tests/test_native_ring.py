@@ -1,0 +1,151 @@
+"""The native scanner of ring buffer pages gives what the pure-Python one gives."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import ringwriter as w
+from kfoot.errors import InputError
+from kfoot.readers import ring_buffer, ring_native
+from kfoot.readers.base import Options
+from kfoot.readers.ftrace_format import PageFormat, parse_event
+from kfoot.readers.native import native
+from kfoot.readers.ring_buffer import Plan, Stream
+from kfoot.readers.trace_dat import READER as DAT
+
+DATA = Path(__file__).parent / "data"
+EXAMPLES = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+PAGE = 256
+FORMATS = {
+    event.id: event
+    for (system, _), text in w.formats().items()
+    if (event := parse_event(text, system)) is not None
+}
+
+
+@pytest.fixture(scope="module")
+def module() -> ModuleType:
+    found = native()
+    if found is None:
+        pytest.skip("the native extension is not built here, or switched off")
+    return found
+
+
+def both(module: ModuleType, cpus: list[bytes], plan: Plan, threads: int, window: int) -> None:
+    """Read by both; tallies and damage must be equal."""
+    slow = [Stream(cpu, lambda data=data: [data]) for cpu, data in enumerate(cpus)]
+    fast = [Stream(cpu, lambda data=data: [data]) for cpu, data in enumerate(cpus)]
+    gated = plan
+    if plan.gate is not None:
+        gated = replace(plan, gate_from=ring_buffer.gate_from(slow, plan))
+    expected = ring_buffer.scan(slow, gated)
+    found = ring_native.scan(module, fast, plan, None, threads, window)
+    assert asdict(found) == asdict(expected)
+    assert [asdict(s.damage) for s in fast] == [asdict(s.damage) for s in slow]
+
+
+TID = st.integers(6, 9)
+NR = st.sampled_from([0, 1, 16, 59, -1, 1 << 62])
+RECORD = st.one_of(
+    st.builds(w.enter, TID, NR, st.integers(0, 9), st.integers(0, (1 << 64) - 1)),
+    st.builds(w.leave, TID, NR, st.sampled_from([0, 1, -1, -512, -4095, -4096])),
+    st.builds(w.switch, TID, st.integers(0, 255)),
+    st.builds(w.newtask, TID, TID, st.just(b"comm"), st.sampled_from([0, 0x10000])),
+    st.builds(w.fork, TID, TID),
+    st.builds(w.execute, TID, st.sampled_from([b"/bin/a", b"b", b""])),
+    st.builds(w.common, st.sampled_from([0, w.ENTER, w.EXIT, w.EXEC, 9999]), TID),
+    st.binary(max_size=40),
+)
+STEP = st.one_of(st.integers(0, 20), st.sampled_from([1 << 20, 1 << 30, 1 << 58, -5]))
+
+
+@st.composite
+def cpu_pages(draw: st.DrawFn) -> bytes:
+    cpu = w.Cpu(page=PAGE)
+    now = draw(st.integers(0, 100))
+    for record in draw(st.lists(RECORD, max_size=25)):
+        now = max(0, now + draw(STEP)) & ((1 << 63) - 1)
+        cpu.add(max(now, cpu._now), record[: PAGE - 32])
+        if draw(st.integers(0, 9)) == 0:
+            cpu.missed = draw(st.sampled_from([-1, 3, (1 << 64) - 1]))
+            cpu.flush()
+    data = bytearray(cpu.data())
+    for _ in range(draw(st.sampled_from([0, 0, 1, 3]))):
+        if data:
+            data[draw(st.integers(0, len(data) - 1))] ^= 1 << draw(st.integers(0, 7))
+    if draw(st.integers(0, 5)) == 0:
+        data = data[: draw(st.integers(0, len(data)))]
+    return bytes(data)
+
+
+@EXAMPLES
+@given(
+    st.lists(cpu_pages(), min_size=1, max_size=3),
+    st.integers(1, 4),
+    st.sampled_from([1, PAGE, 1 << 20]),
+    st.one_of(st.none(), st.integers(0, 200)),
+    st.one_of(st.none(), TID),
+)
+def test_any_pages(
+    module: ModuleType,
+    cpus: list[bytes],
+    threads: int,
+    window: int,
+    until: int | None,
+    gate: int | None,
+) -> None:
+    plan = Plan(PageFormat(page=PAGE), FORMATS, ioctl=16, until_ns=until, gate=gate)
+    both(module, cpus, plan, threads, window)
+
+
+@EXAMPLES
+@given(st.lists(st.binary(max_size=600), max_size=3), st.sampled_from([(16, 8), (12, 4)]))
+def test_any_bytes_as_pages(module: ModuleType, cpus: list[bytes], head: tuple[int, int]) -> None:
+    page = PageFormat(page=128, data=head[0], commit=head[1])
+    both(module, cpus, Plan(page, FORMATS, ioctl=16), 2, 128)
+
+
+@pytest.mark.parametrize("window", [5000, 100_000, 8 << 20])
+def test_the_shipped_trace_dat(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch, window: int
+) -> None:
+    monkeypatch.setattr(ring_native.scan, "__defaults__", (None, 0, window))
+    fast = DAT.read([DATA / "oref0.amd64.trace.dat"], Options(arch="x86_64"))
+    monkeypatch.setenv("KFOOT_NATIVE", "0")
+    slow = DAT.read([DATA / "oref0.amd64.trace.dat"], Options(arch="x86_64"))
+    assert asdict(fast) == asdict(slow)
+
+
+def test_a_flipped_trace_dat_is_an_error_or_the_same_by_both(
+    module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import random
+
+    cpu = w.Cpu()
+    for step in range(300):
+        cpu.add(step * 10, w.enter(7, step % 5))
+        cpu.add(step * 10 + 5, w.leave(7, step % 5, 0))
+    whole = w.trace_dat_7({0: cpu.data()}, uname=b"Linux box 6.1 x86_64", compression="zstd")
+    plain = w.trace_dat_6({0: cpu.data(), 2: cpu.data()}, uname=b"Linux box 6.1 x86_64")
+    dice = random.Random(4)
+    path = tmp_path / "trace.dat"
+    for data in [whole, plain] * int(os.environ.get("KFOOT_FLIPS", "60")):
+        broken = bytearray(data)
+        for _ in range(dice.choice([1, 1, 5])):
+            broken[dice.randrange(len(broken))] ^= 1 << dice.randrange(8)
+        path.write_bytes(broken)
+        shown = []
+        for switch in ("1", "0"):
+            monkeypatch.setenv("KFOOT_NATIVE", switch)
+            try:
+                shown.append(asdict(DAT.read([path], Options(arch="x86_64"))))
+            except InputError as error:
+                shown.append({"error": str(error)})
+        assert shown[0] == shown[1]
