@@ -113,8 +113,10 @@ class Objects:
                 (fs for prefix, fs in _VIRTUAL if (found.name + "/").startswith(prefix)), None
             )
             how = f"{found.how}, path"
-        if fstype is None and found.name.startswith("/dev/") and found.kind == "path":
-            return self._device(found, "char")
+        if fstype is None and found.name.startswith("/dev/") and found.kind != "directory":
+            device = self._device(found, "char")
+            if device.place.file is not None:
+                return device
         if fstype is None:
             return Resolved(found.kind, found.name, None, NOWHERE, found.how)
         return Resolved(found.kind, found.name, fstype, self.atlas.filesystem(fstype), how)
