@@ -151,3 +151,18 @@ def begun(body: str) -> tuple[str, str] | None:
     if head is None or head[1] is None:
         return None
     return head[1], body[head.end() :]
+
+
+def abi_of_mode(mode: str, arch: str | None) -> str | None:
+    """The atlas' ABI name of a personality as strace prints it ("32 bit", "64 bit", "x32") on a
+    machine of ``arch`` (uname -m; None: one of the x86 family, which most traces are of)."""
+    family = "arm" if arch and arch.startswith(("aarch64", "arm")) else "x86"
+    if arch not in (None, "x86_64", "i386", "i686") and family == "x86":
+        return None
+    return {
+        ("32 bit", "arm"): "arm",
+        ("64 bit", "arm"): "arm64",
+        ("32 bit", "x86"): "i386",
+        ("64 bit", "x86"): "x86_64",
+        ("x32", "x86"): "x32",
+    }.get((mode, family))

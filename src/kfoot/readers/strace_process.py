@@ -274,6 +274,8 @@ def _clone_flags(args: str) -> int:
     found = _FLAGS.search(args)
     text = found[1] if found else ""
     flags = number(args) or 0 if not found and args.startswith("0x") else 0
+    if flags >> 32:
+        flags = 0  # a pointer: clone3 under -e raw does not show them
     for word in _NUMBERS.findall(text):
         flags |= int(word, 16)
     for name, bit in (

@@ -24,7 +24,17 @@ from kfoot.readers.reading import (
     Step,
 )
 from kfoot.readers.strace_args import FD, number
-from kfoot.readers.strace_line import ANY, Call, Style, begun, ended, leader, style_of, whole
+from kfoot.readers.strace_line import (
+    ANY,
+    Call,
+    Style,
+    abi_of_mode,
+    begun,
+    ended,
+    leader,
+    style_of,
+    whole,
+)
 from kfoot.readers.strace_objects import Objects
 from kfoot.readers.strace_process import Pending, Thread, Tree, pidfd
 from kfoot.readers.strace_set import read_set
@@ -42,6 +52,10 @@ _PERSONALITY = re.compile(r"\[ Process PID=(\d+) runs in (.+) mode\. \]$")
 _EXIT = re.compile(
     r"\+\+\+ (?:exited with (-?\d+)|killed by (\w+)|superseded by execve in pid (\d+))"
 )
+_SUMMARY = re.compile(
+    r"% time  |-{4,}[ -]+$|System call usage summary for | {0,2}\d+\.\d\d +\d+\.\d{6} +\d+ +\d+ "
+)
+"""The table that -C prints behind the lines: it counts the same calls once more."""
 _UNFINISHED = " <unfinished ...>"
 _DETACHED = " <detached ...>"
 _NUMBERED = re.compile(r"syscall_(0x[0-9a-f]+|\d+)$")
@@ -173,7 +187,7 @@ class Assembler:
             if message.start():
                 self._part(line[: message.start()])
             return
-        if line.startswith((" > ", " | ", " * ")):
+        if line.startswith((" > ", " | ", " * ")) or _SUMMARY.match(line):
             return
         columns = leader(ANY).match(line)
         assert columns is not None
@@ -211,7 +225,7 @@ class Assembler:
                 thread, name, args, call.result, call.decoration, call.error, call.seconds, nr
             )
         elif personality is not None:
-            thread.abi = self._abi(personality[2])
+            thread.abi = abi_of_mode(personality[2], self.options.arch)
         elif exits is not None:
             self._exit(thread, exits)
         return True
@@ -355,17 +369,6 @@ class Assembler:
         if pending is not None:
             self._end(thread, pending.name, pending.args, "?", None, None, None, pending.nr)
 
-    def _abi(self, mode: str) -> str | None:
-        """The atlas' ABI name of a personality strace prints."""
-        arch = self.options.arch or ""
-        arm = arch.startswith(("aarch64", "arm"))
-        known = {
-            "32 bit": "arm" if arm else "i386" if arch in ("", "x86_64", "i386", "i686") else None,
-            "64 bit": "arm64" if arm else "x86_64" if arch in ("", "x86_64") else None,
-            "x32": "x32",
-        }
-        return known.get(mode)
-
     # --- the end ---
 
     def close(self, lines: Lines) -> None:
@@ -500,7 +503,7 @@ class StraceText:
     def sniff(self, path: Path, head: bytes) -> bool:
         """Several lines that only strace writes, or one in a short file."""
         lines = head.decode("utf-8", "replace").split("\n")[:_SNIFFED]
-        wanted = min(3, max(1, len(lines) - 1))
+        wanted = min(3, max(1, len(lines) // 4))
         for line in lines:
             columns = leader(ANY).match(line)
             wanted -= columns is not None and _OURS.match(line, columns.end()) is not None
