@@ -6,7 +6,7 @@ A reader's module has a ``READER`` (see ``base.Reader``); it is imported only wh
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from kfoot.errors import InputError, KfootError
@@ -19,6 +19,9 @@ READERS: list[tuple[str, str]] = [
     ("ftrace-pages", "kfoot.readers.ftrace_pages"),
     ("ftrace-text", "kfoot.readers.ftrace_text"),
     ("strace", "kfoot.readers.strace_text"),
+    ("strace-summary", "kfoot.readers.strace_summary"),
+    ("perf-script", "kfoot.readers.perf_script"),
+    ("babeltrace", "kfoot.readers.babeltrace"),
 ]
 """(name, module with an object ``READER``), in the order they are asked to sniff. One line each:
 ("strace", "kfoot.readers.strace_text"),"""
@@ -41,42 +44,48 @@ def reader(name: str) -> Reader:
     )
 
 
-def sniff(path: Path) -> str:
-    """The format of a file, by its first bytes. Raises InputError when no reader knows it."""
+def sniff(path: Path) -> str | None:
+    """The format of a file, by its name and first bytes; None when no reader knows it.
+
+    Raises InputError when it cannot be read.
+    """
     first = head(path)
     for name, _ in READERS:
         if reader(name).sniff(path, first):
             return name
-    what = "is empty" if not first else "is in no format kfoot reads"
-    raise InputError(path, what, expected=EXPECTED)
-
-
-def expand(paths: Iterable[Path]) -> list[Path]:
-    """Files as they are, folders as the files below them, sorted."""
-    found: list[Path] = []
-    for path in paths:
-        found.extend(
-            sorted(below for below in path.rglob("*") if below.is_file())
-            if path.is_dir()
-            else [path]
-        )
-    return found
+    return None
 
 
 def groups(paths: Sequence[Path], format: str | None = None) -> list[tuple[str, list[Path]]]:
     """Files with their reader's name, those together that one reading is made of.
 
-    Raises InputError for a file in no known format.
+    A folder stands for the files below it that are traces. Raises InputError for a file in no known
+    format, and for a folder without a trace.
     """
     by_name: dict[str, list[Path]] = {}
-    for path in expand(paths):
-        by_name.setdefault(format or sniff(path), []).append(path)
+    for path in paths:
+        known = 0
+        below = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in below:
+            name = (format or sniff(file)) if file.is_file() or file is path else None
+            if name is not None:
+                by_name.setdefault(name, []).append(file)
+                known += 1
+        if not known:
+            raise InputError(path, _why_not(path), expected=EXPECTED)
     found: list[tuple[str, list[Path]]] = []
     for name, members in by_name.items():
         chosen = reader(name)
+        members = list(dict.fromkeys(members))
         sets = chosen.groups(members) if isinstance(chosen, Gatherer) else [[p] for p in members]
         found.extend((name, group) for group in sets)
     return found
+
+
+def _why_not(path: Path) -> str:
+    if path.is_dir():
+        return "has no file in a format kfoot reads"
+    return "is in no format kfoot reads" if head(path, 1) else "is empty"
 
 
 def read(
