@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.kfoot-ready
 NATIVE := $(wildcard src/kfoot/native/*.[ch])
 
-.PHONY: setup demo test bench lint clean
+.PHONY: setup demo test bench lint bpf clean
 
 setup: $(STAMP)
 
@@ -30,6 +30,10 @@ lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# The BPF objects shipped in the package; needs clang 14 or later and libbpf-dev.
+bpf:
+	python3 tools/build_bpf.py
 
 clean:
 	rm -rf $(VENV) build dist demo .build src/*.egg-info

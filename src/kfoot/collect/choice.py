@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from kfoot.collect.base import Ability, Collector
+from kfoot.collect.bpf.collector import Bpf
 from kfoot.collect.ftrace import Ftrace
 from kfoot.collect.strace import Strace
 from kfoot.collect.watchdog import Watchdog
@@ -12,6 +13,7 @@ from kfoot.errors import RecordError
 
 Make = Callable[[Watchdog], Collector]
 COLLECTORS: dict[str, Make] = {
+    "bpf": Bpf,
     "strace": Strace,
     "ftrace": Ftrace,
 }
@@ -32,6 +34,9 @@ GIVES = {
     "ftrace": "trace events",
 }
 """What is missing when a collector does not take part, in words."""
+
+ALL_OF = frozenset({"bpf"})
+"""Collectors that record all of that on their own."""
 
 
 def choose(
@@ -76,6 +81,8 @@ def _named(words: str, watchdog: Watchdog) -> list[Collector]:
 
 def _left_out(words: str) -> list[str]:
     names = words.replace("+", ",").split(",")
+    if ALL_OF.intersection(names):
+        return []
     return [
         f"{what}: {name} was not asked for" for name, what in GIVES.items() if name not in names
     ]

@@ -22,8 +22,9 @@ class Own:
     """kfoot's own image before the exec. Its execve is the workload's first call."""
 
     def has(self, process: int | None) -> bool:
-        """Whether a process, gate included, is the workload's."""
-        return self.members is None or process in self.members
+        """Whether a process, gate included, is the workload's. None is: a recorder that counts
+        without telling processes apart (bpf) follows the workload's tasks only."""
+        return self.members is None or process is None or process in self.members
 
     def ran(self, process: int | None) -> bool:
         """Whether a process is the workload's and past the gate."""

@@ -15,6 +15,7 @@ from kfoot.readers.files import head
 from kfoot.readers.reading import Reading
 
 READERS: list[tuple[str, str]] = [
+    ("bpf", "kfoot.readers.bpf"),
     ("trace-dat", "kfoot.readers.trace_dat"),
     ("ftrace-pages", "kfoot.readers.ftrace_pages"),
     ("ftrace-text", "kfoot.readers.ftrace_text"),

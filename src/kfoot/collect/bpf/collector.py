@@ -1,0 +1,93 @@
+"""Collector ``bpf``: strace's detail and all trace events, counted in the kernel.
+
+Layout of ``raw/bpf/`` (reader ``bpf``):
+
+``meta.json``
+    Kernel, scope and options, written when recording begins; when it ends, ``finished`` becomes
+    true and the counters and the event counts by context are added.
+``records``
+    The magic ``kfootbpf``, the format's number (u32), 4 zero bytes, then the records as the ring
+    buffer held them: each with its 8-byte header (length and flags), padded to 8. struct call and
+    struct step of src/records.h: one record with all detail for each new combination, a small one
+    for each of its next occurrences (for every one with ``sequence``), one for each fork, exec
+    and exit.
+``counts``
+    The magic ``kfootcnt``, format, 4 zero bytes, then for each combination slot, image, number,
+    error, ABI, calls and nanoseconds, summed over the CPUs.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from kfoot.collect.base import Ability, Recorded, Scope
+from kfoot.collect.bpf.libbpf import BpfError
+from kfoot.collect.bpf.probe import ability
+from kfoot.collect.bpf.recording import FOLDER, Detail, Wishes
+from kfoot.collect.bpf.ring import Heard
+from kfoot.collect.watchdog import Watchdog
+from kfoot.errors import RecordError
+from kfoot.readers.reading import Loss
+
+
+class Bpf:
+    """See the module's text. Nothing of it outlives kfoot: the kernel detaches what a dead process
+    had attached, so ``watchdog`` has nothing to guard."""
+
+    name = "bpf"
+    format = "bpf"
+
+    def __init__(
+        self,
+        watchdog: Watchdog | None = None,
+        *,
+        wishes: Wishes | None = None,
+        heard: Heard | None = None,
+    ):
+        self._wishes = wishes or Wishes()
+        self._heard = heard
+        self._recording: Detail | None = None
+        self._started_s = 0.0
+
+    def probe(self) -> Ability:
+        return ability()
+
+    def wrap(self, argv: Sequence[str], raw: Path) -> list[str]:
+        return list(argv)
+
+    def start(self, scope: Scope, raw: Path) -> None:
+        began = time.monotonic()
+        folder = raw / FOLDER
+        try:
+            folder.mkdir()
+            self._recording = Detail(folder, self._wishes, self._heard)
+            self._recording.start(scope)
+        except (BpfError, OSError) as error:
+            raise RecordError(
+                f"bpf: {error}", hint="kfoot doctor tells what else can record"
+            ) from error
+        self._started_s = time.monotonic() - began
+
+    def tree_alive(self) -> bool:
+        """Whether followed tasks are left."""
+        return self._recording is not None and self._recording.alive() > 0
+
+    def stop(self) -> Recorded:
+        recorded = Recorded(self.name, None, format=self.format)
+        recording, self._recording = self._recording, None
+        if recording is None:
+            return recorded
+        try:
+            if recording.started:
+                recorded.version = recording.version
+                recorded.options = recording.finish() | {"started_s": round(self._started_s, 3)}
+                recorded.losses = recording.losses
+        except (BpfError, OSError) as error:
+            recorded.losses.append(Loss("detached", f"bpf: {error}", None))
+        finally:
+            recording.close()
+        recorded.files = sorted(Path(entry.path) for entry in os.scandir(recording.folder))
+        return recorded

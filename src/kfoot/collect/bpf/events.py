@@ -1,0 +1,150 @@
+"""Attaches a counter to every trace event the kernel has."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import struct
+from collections.abc import Iterable
+
+from kfoot.collect import tracefs
+from kfoot.collect.bpf import libbpf
+from kfoot.collect.bpf.layout import EVENT_COUNT, INTERRUPT_EXIT, INTERRUPT_HARD, MARK
+from kfoot.errors import RecordError
+
+CONTEXTS = ("task", "softirq", "hardirq", "nmi")
+"""In the order of enum context (src/events.h)."""
+
+Event = tuple[str, str]
+"""System and name."""
+
+_ELSEWHERE = frozenset(
+    {"syscalls", "raw_syscalls", "ftrace", "kprobes", "uprobes", "synthetic", "csd_dummy"}
+)
+"""Not counted: other programs record system calls; the rest are no tracepoints (of the kernel's
+own: somebody's probes, and names that stand for nothing)."""
+_FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
+"""Numbers of the mount calls of Linux 5.2, the same on all architectures."""
+_CONFIG_CREATE = 6
+
+
+def available() -> list[Event]:
+    """The kernel's trace events that can be counted, sorted; also where tracefs is not mounted.
+
+    Raises OSError when the kernel does not tell."""
+    root = tracefs.mounted()
+    if root is not None:
+        text = (root / "available_events").read_text("utf-8", "replace")
+    else:
+        text = _unmounted()
+    events = {(system, name) for system, _, name in (x.partition(":") for x in text.split())}
+    return sorted(event for event in events if event[0] not in _ELSEWHERE)
+
+
+def _unmounted() -> str:
+    """``available_events`` of a tracefs that is attached nowhere and vanishes when closed."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(number: int, *arguments: object) -> int:
+        result = int(libc.syscall(ctypes.c_long(number), *arguments))
+        if result < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), "tracefs")
+        return result
+
+    context = call(_FSOPEN, b"tracefs", 0)
+    try:
+        call(_FSCONFIG, context, _CONFIG_CREATE, None, None, 0)
+        mount = call(_FSMOUNT, context, 0, 0)
+    finally:
+        os.close(context)
+    try:
+        with open(os.open("available_events", os.O_RDONLY, dir_fd=mount), "rb") as file:
+            return file.read().decode("utf-8", "replace")
+    finally:
+        os.close(mount)
+
+
+def interrupt(event: Event) -> int | None:
+    """How an event marks the entry or exit of an interrupt, None for one that does not."""
+    system, name = event
+    hard = system == "irq_vectors" or name.startswith("irq_handler_") or system == "ipi"
+    if not hard and name not in ("softirq_entry", "softirq_exit"):
+        return None
+    if not name.endswith(("_entry", "_exit")):
+        return None
+    return INTERRUPT_HARD * hard + INTERRUPT_EXIT * name.endswith("_exit")
+
+
+class Counters:
+    """A counter on each of many events."""
+
+    def __init__(self, library: libbpf.Library, loaded: libbpf.Object):
+        self._library = library
+        self._template = loaded.code("on_event")
+        self._interrupts = loaded.code("on_interrupt")
+        self._map = loaded.map("events")
+        self._programs: list[int] = []
+        self._links: list[int] = []
+        self.attached: list[Event] = []
+        self.refused: list[Event] = []
+        self._numbers: dict[Event, int] = {}
+
+    def attach(self, events: Iterable[Event], depth: bool) -> None:
+        """Attach to all; those the kernel refuses are in ``refused``. ``depth``: interrupts are
+        told by their events."""
+        events = list(events)
+        _room_for(2 * len(events) + 256)
+        for number, event in enumerate(events):
+            mark = interrupt(event) if depth else None
+            template = self._template if mark is None else self._interrupts
+            code = template.replace(MARK, struct.pack("<I", number | (mark or 0)))
+            try:
+                program = libbpf.load_copy(self._library, "kfoot_event", code)
+                self._programs.append(program)
+                self._links.append(libbpf.attach_raw(self._library, event[1], program))
+            except libbpf.BpfError:
+                self.refused.append(event)
+        refused = set(self.refused)
+        self.attached = [event for event in events if event not in refused]
+        self._numbers = {event: number for number, event in enumerate(events)}
+
+    def missed(self) -> int:
+        """Events not counted because their own counter was running on that CPU already. It can
+        only have been interrupted, so these are events in interrupt context."""
+        return sum(libbpf.misses(self._library, program) for program in self._programs)
+
+    def detach(self) -> None:
+        for fd in (*self._links, *self._programs):
+            os.close(fd)
+        self._links.clear()
+        self._programs.clear()
+
+    def counts(self) -> dict[Event, list[int]]:
+        """Counts by context of each event that fired."""
+        names = {number: event for event, number in self._numbers.items()}
+        found: dict[Event, list[int]] = {}
+        size = EVENT_COUNT.size * self._library.cpus
+        for keys, values, n in libbpf.batches(self._library, self._map, 4, size):
+            for i in range(n):
+                value = values[i * size : (i + 1) * size]
+                (number,) = struct.unpack_from("<I", keys, i * 4)
+                if number in names and any(value):
+                    columns = zip(*EVENT_COUNT.iter_unpack(value), strict=True)
+                    found[names[number]] = [sum(column) for column in columns]
+        return found
+
+
+def _room_for(descriptors: int) -> None:
+    """Allow this process that many open files. Raises RecordError when it may not."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= descriptors:
+        return
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, max(hard, descriptors)))
+        return
+    raise RecordError(
+        f"watching all trace events takes {descriptors} open files, {hard} are allowed",
+        hint=f"ulimit -n {descriptors}",
+    )

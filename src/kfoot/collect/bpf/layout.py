@@ -1,0 +1,100 @@
+"""What src/records.h and src/maps.h lay out, for the side that configures and reads the maps."""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+from kfoot.collect.bpf.roles import table
+
+FORMAT = 1
+_CONFIG = struct.Struct("<QQ8I8s")
+COMBINATION = struct.Struct("<IIIHBB")
+"""struct combination: slot, image, nr, error, abi, owed."""
+COUNT = struct.Struct("<QQ")
+"""struct count: calls, latency."""
+EVENT_COUNT = struct.Struct("<4Q")
+"""struct event_count: task, softirq, hardirq, nmi."""
+TASK_BEGIN = struct.Struct("<4I")
+"""The beginning of struct task_state: follow, image, inside, fresh."""
+
+MARK = struct.pack("<I", 0x5CA1AB1E)
+"""Stands in the templates where an event's number goes (src/events.h)."""
+INTERRUPT_HARD = 1 << 29
+INTERRUPT_EXIT = 1 << 30
+
+
+class Adopt(IntEnum):
+    """Which tasks met without a mark are followed (enum adopt)."""
+
+    NONE = 0
+    PIDS = 1
+    CGROUP = 2
+    ALL = 3
+
+
+class Follow(IntEnum):
+    """What a marked task is (enum follow)."""
+
+    NOT = 0
+    FOLLOW = 1
+    GATE = 2
+
+
+class Stat(IntEnum):
+    """Indexes into the counters (enum stat)."""
+
+    RECORDS = 0
+    DROPPED = 1
+    STEPS_DROPPED = 2
+    FULL = 3
+    UNREADABLE = 4
+    BEFORE = 5
+    LOST_TASK = 6
+    CUT = 7
+    FOLDED = 8
+
+
+MACHINES: dict[str, tuple[str, tuple[str | None, str | None, str | None]]] = {
+    "x86_64": ("x86_64", ("x86_64", "i386", "x32")),
+    "aarch64": ("arm64", ("arm64", "arm", None)),
+}
+"""Machine of uname(2) -> the object's architecture, the ABIs by the programs' number of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """struct config."""
+
+    adopt: Adopt = Adopt.NONE
+    cgroup: int = 0
+    cgroup_level: int = 0
+    first: int = 3
+    """Occurrences of a combination that give a record each."""
+    sequence: bool = False
+    named: int = 256
+    """Combinations a task may have that tell single files apart."""
+    slots: int = 65536
+    """Combinations in all; the maps' size."""
+    wake: int = 1 << 21
+    """Bytes in the ring that wake the reader."""
+    rdonly_cast: bool = False
+
+    def pack(self, abis: tuple[str | None, ...]) -> bytes:
+        """The bytes of .rodata for a kernel with these ABIs."""
+        head = _CONFIG.pack(
+            int.from_bytes(os.urandom(8), "little"),
+            self.cgroup,
+            self.cgroup_level,
+            self.adopt,
+            self.first,
+            self.sequence,
+            self.named,
+            self.slots,
+            self.wake,
+            self.rdonly_cast,
+            b"%ps",
+        )
+        return head + b"".join(table(abi) for abi in abis)

@@ -1,0 +1,263 @@
+"""One recording in full detail: programs loaded, attached, read out and unloaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kfoot.collect.base import Scope
+from kfoot.collect.bpf import libbpf
+from kfoot.collect.bpf.events import Counters, available
+from kfoot.collect.bpf.layout import (
+    COMBINATION,
+    COUNT,
+    FORMAT,
+    MACHINES,
+    TASK_BEGIN,
+    Adopt,
+    Config,
+    Follow,
+    Stat,
+)
+from kfoot.collect.bpf.probe import BTF, object_file
+from kfoot.collect.bpf.ring import Heard, Ring
+from kfoot.collect.bpf.tasks import cgroup_place, descendants
+from kfoot.readers.reading import Loss
+
+FOLDER = "bpf"
+_RECORDS_MAGIC = b"kfootbpf" + struct.pack("<II", FORMAT, 0)
+_COUNTS_MAGIC = b"kfootcnt" + struct.pack("<II", FORMAT, 0)
+_ROW = struct.Struct("<IIIHHQQ")
+"""One row of ``counts``: slot, image, nr, error, ABI, calls, nanoseconds."""
+_PROGRAMS = ("on_newtask", "on_exec", "on_task_exit", "on_exit", "on_enter")
+"""In the order they are attached: tasks first, so that no call is seen of a task not yet known."""
+_EVERY = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What is to be recorded, and within which bounds."""
+
+    events: bool = True
+    """Count all trace events."""
+    sequence: bool = False
+    """A record for every call, with its arguments."""
+    first: int = 3
+    """Otherwise: occurrences of a combination that give a record."""
+    slots: int = 65536
+    """Combinations counted in the kernel; what comes later gives a record a call."""
+    ring: int | None = None
+    """Bytes of the ring buffer, a power of two; None: 16 MiB, 64 MiB with ``sequence``."""
+    interval: float = 0.1
+    """Longest time in seconds a record waits to be written (or heard)."""
+
+    @property
+    def ring_bytes(self) -> int:
+        return self.ring or (64 << 20 if self.sequence else 16 << 20)
+
+
+class Detail:
+    """Loaded on construction, attached by ``start``. ``close`` leaves nothing in the kernel.
+
+    Raises BpfError and OSError.
+    """
+
+    def __init__(self, folder: Path, wishes: Wishes, heard: Heard | None = None):
+        self.folder = folder
+        self.losses: list[Loss] = []
+        self.started = False
+        self._wishes = wishes
+        self._heard = heard
+        self._machine = os.uname().machine
+        self._arch, self._abis = MACHINES[self._machine]
+        self._library = libbpf.Library()
+        self.version = f"libbpf {self._library.version}"
+        self._object = libbpf.Object(self._library, object_file("detail", self._arch))
+        self._sink = (folder / "records").open("wb", buffering=0)
+        self._ring: Ring | None = None
+        self._counters: Counters | None = None
+        self._missed_before = 0
+        self._meta: dict[str, Any] = {}
+
+    def start(self, scope: Scope) -> None:
+        """Load, mark the scope's tasks, attach everything."""
+        wishes = self._wishes
+        gate = [scope.gate] if scope.gate is not None else []
+        adopt, cgroup, level = _adoption(scope)
+        config = Config(
+            adopt=adopt,
+            cgroup=cgroup,
+            cgroup_level=level,
+            first=_EVERY if wishes.sequence else wishes.first,
+            sequence=wishes.sequence,
+            slots=wishes.slots,
+            wake=wishes.ring_bytes // 8,
+            rdonly_cast=b"\0bpf_rdonly_cast\0" in BTF.read_bytes(),
+        )
+        events = available() if wishes.events else []
+        self._load(config, len(events), first_image=1 + len(gate))
+        self._mark(os.getpid(), 0, Follow.NOT)
+        for image, pid in enumerate(gate, start=1):
+            self._mark(pid, image, Follow.GATE)
+        if adopt is Adopt.PIDS:
+            adopted = self._object.map("adopted")
+            for pid in {*scope.pids, *descendants(scope.pids)} - set(gate):
+                libbpf.update(self._library, adopted, struct.pack("<I", pid), bytes(4))
+        self._set_alive(len(gate))
+        for name in _PROGRAMS:
+            self._object.attach(name)
+        self._sink.write(_RECORDS_MAGIC)
+        self._ring = Ring(
+            self._object.map("ring"), wishes.ring_bytes, self._sink, wishes.interval, self._heard
+        )
+        self._ring.start()
+        self._counters = Counters(self._library, self._object)
+        self._counters.attach(events, depth=self._arch == "x86_64")
+        self._missed_before = self._counters.missed()
+        self._meta = {
+            "format": "kfoot-bpf",
+            "version": FORMAT,
+            "detail": "full",
+            "machine": self._machine,
+            "release": os.uname().release,
+            "abis": list(self._abis),
+            "adopt": adopt.name.lower(),
+            "marked": [[pid, image] for image, pid in enumerate(gate, start=1)],
+            "gate": scope.gate,
+            "first": config.first,
+            "sequence": wishes.sequence,
+            "ns": time.clock_gettime_ns(time.CLOCK_MONOTONIC),
+            "events": len(self._counters.attached),
+            "events_refused": [":".join(event) for event in self._counters.refused],
+            "finished": False,
+        }
+        self._write_meta()
+        self.started = True
+
+    def _load(self, config: Config, events: int, first_image: int) -> None:
+        loaded = self._object
+        loaded.set(".rodata", config.pack(self._abis))
+        loaded.set(".data", struct.pack("<I", first_image))
+        for name, entries in (
+            ("combinations", config.slots),
+            ("counts", config.slots),
+            ("ring", self._wishes.ring_bytes),
+            ("events", max(1, events)),
+        ):
+            loaded.resize(name, entries)
+        loaded.load()
+
+    def alive(self) -> int:
+        """Followed tasks that have not ended."""
+        size = self._object.value_size(".bss")
+        value = libbpf.look_up(self._library, self._object.map(".bss"), bytes(4), size)
+        return int(struct.unpack_from("<i", value)[0]) if value else 0
+
+    def finish(self) -> dict[str, object]:
+        """Detach, read all out, write the files; gives the options for the manifest."""
+        assert self._ring is not None
+        assert self._counters is not None
+        meta = self._meta
+        meta["missed"] = sum(
+            libbpf.misses(self._library, self._object.program(name)) for name in _PROGRAMS
+        )
+        self._object.detach()
+        self._ring.stop()
+        if self._ring.failure is not None:
+            why = self._ring.failure.strerror
+            self.losses.append(Loss("disk_full", f"bpf/records: {why}", None))
+        meta["interrupts_uncounted"] = self._counters.missed() - self._missed_before
+        meta["until_ns"] = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        meta["stats"] = self._stats()
+        meta["event_counts"] = [
+            [*event, *counts] for event, counts in sorted(self._counters.counts().items())
+        ]
+        meta["combinations"] = self._write_counts()
+        meta["finished"] = True
+        self._write_meta()
+        return {
+            "detail": "full",
+            "events": meta["events"],
+            "first": meta["first"],
+            "sequence": meta["sequence"],
+            "interrupts_uncounted": meta["interrupts_uncounted"],
+        }
+
+    def close(self) -> None:
+        if self._counters is not None:
+            self._counters.detach()
+        self._object.close()
+        if self._ring is not None:
+            self._ring.stop()
+        self._sink.close()
+
+    def _write_meta(self) -> None:
+        (self.folder / "meta.json").write_text(json.dumps(self._meta, indent=0) + "\n")
+
+    def _stats(self) -> dict[str, int]:
+        size = 8 * self._library.cpus
+        fd = self._object.map("stats")
+        found = {}
+        for stat in Stat:
+            raw = libbpf.look_up(self._library, fd, struct.pack("<I", stat), size) or bytes(size)
+            found[stat.name.lower()] = sum(struct.unpack(f"<{self._library.cpus}Q", raw))
+        return found
+
+    def _write_counts(self) -> int:
+        """Write ``counts``; gives the number of rows."""
+        library, cpus = self._library, self._library.cpus
+        known: dict[int, tuple[int, ...]] = {}
+        fd = self._object.map("combinations")
+        for _, values, n in libbpf.batches(library, fd, 8, COMBINATION.size):
+            for row in COMBINATION.iter_unpack(values[: n * COMBINATION.size]):
+                known[row[0]] = row
+        size = COUNT.size * cpus
+        total = max(known, default=-1) + 1
+        written = 0
+        with (self.folder / "counts").open("wb") as file:
+            file.write(_COUNTS_MAGIC)
+            if not known:
+                return 0
+            for keys, values, n in libbpf.batches(library, self._object.map("counts"), 4, size):
+                slots = struct.unpack(f"<{n}I", keys)
+                for i, slot in enumerate(slots):
+                    if slot not in known:
+                        continue
+                    _, image, nr, error, abi, _ = known[slot]
+                    numbers = struct.unpack_from(f"<{2 * cpus}Q", values, i * size)
+                    calls, ns = sum(numbers[::2]), sum(numbers[1::2])
+                    file.write(_ROW.pack(slot, image, nr, error, abi, calls, ns))
+                    written += 1
+                if slots[-1] >= total:
+                    break
+        return written
+
+    def _mark(self, pid: int, image: int, follow: Follow) -> None:
+        """Say what a process (of one thread, unless it is not followed) is."""
+        fd = os.pidfd_open(pid)
+        try:
+            value = TASK_BEGIN.pack(follow, image, 0, 1)
+            value += bytes(self._object.value_size("tasks") - len(value))
+            libbpf.update(self._library, self._object.map("tasks"), struct.pack("<i", fd), value)
+        finally:
+            os.close(fd)
+
+    def _set_alive(self, tasks: int) -> None:
+        value = struct.pack("<I", tasks) + bytes(self._object.value_size(".bss") - 4)
+        libbpf.update(self._library, self._object.map(".bss"), bytes(4), value)
+
+
+def _adoption(scope: Scope) -> tuple[Adopt, int, int]:
+    """How tasks without a mark come to be followed; a cgroup's id and depth."""
+    if scope.whole_system:
+        return Adopt.ALL, 0, 0
+    if scope.cgroup is not None:
+        return Adopt.CGROUP, *cgroup_place(scope.cgroup)
+    if set(scope.pids) - {scope.gate}:
+        return Adopt.PIDS, 0, 0
+    return Adopt.NONE, 0, 0

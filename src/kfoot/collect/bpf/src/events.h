@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Counting of all other trace events. The two programs below are templates: user space loads one
+ * copy an event, with the event's number in place of MARK, because on the kernels of today a
+ * program attached to a raw tracepoint cannot ask which one it was called for, and one program for
+ * all would miss an event that interrupts it.
+ */
+#ifndef KFOOT_EVENTS_H
+#define KFOOT_EVENTS_H
+
+#include "task.h"
+
+#define MARK "0x5ca1ab1e"
+enum context { CONTEXT_TASK, CONTEXT_SOFTIRQ, CONTEXT_HARDIRQ, CONTEXT_NMI, CONTEXTS };
+
+struct event_count {
+	u64 context[CONTEXTS];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 4096);
+	__type(key, u32);
+	__type(value, struct event_count);
+} events SEC(".maps");
+
+/* Where the preempt count cannot be read (x86), interrupts are told by their own trace events. */
+struct depth {
+	s32 soft, hard;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct depth);
+} depths SEC(".maps");
+
+static __always_inline u32 context_of(struct task_struct *task)
+{
+#if defined(__TARGET_ARCH_arm64)
+	/* include/linux/preempt.h: NMI 0xf00000, HARDIRQ 0xf0000, softirq being served 0x100 */
+	u32 count = task->thread_info.preempt_count;
+
+	return count & 0xf00000 ? CONTEXT_NMI :
+	       count & 0xf0000	? CONTEXT_HARDIRQ :
+	       count & 0x100	? CONTEXT_SOFTIRQ :
+				  CONTEXT_TASK;
+#else
+	u32 zero = 0;
+	struct depth *depth = bpf_map_lookup_elem(&depths, &zero);
+
+	if (!depth)
+		return CONTEXT_TASK;
+	return depth->hard ? CONTEXT_HARDIRQ : depth->soft ? CONTEXT_SOFTIRQ : CONTEXT_TASK;
+#endif
+}
+
+static __always_inline void count_event(u32 number)
+{
+	struct task_struct *task = (void *)bpf_get_current_task_btf();
+	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct event_count *count;
+
+	if (state ? state->follow != FOLLOW : config.adopt != ADOPT_ALL)
+		return;
+	count = bpf_map_lookup_elem(&events, &number);
+	if (count)
+		count->context[context_of(task) & (CONTEXTS - 1)]++;
+}
+
+SEC("raw_tp/any")
+int on_event(u64 *ctx)
+{
+	u32 mark;
+
+	asm volatile("%0 = " MARK : "=r"(mark));
+	count_event(mark);
+	return 0;
+}
+
+/* Entry (bit 30 clear) or exit of an interrupt, hard (bit 29) or soft. */
+SEC("raw_tp/any")
+int on_interrupt(u64 *ctx)
+{
+	u32 mark, zero = 0;
+	struct depth *depth = bpf_map_lookup_elem(&depths, &zero);
+	s32 *which;
+
+	asm volatile("%0 = " MARK : "=r"(mark));
+	if (!depth)
+		return 0;
+	which = mark & (1 << 29) ? &depth->hard : &depth->soft;
+	if (!(mark & (1 << 30)))
+		++*which;
+	count_event(mark & 0xffff);
+	if (mark & (1 << 30) && *which > 0)
+		--*which;
+	return 0;
+}
+
+#endif

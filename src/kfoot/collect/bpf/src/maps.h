@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KFOOT_MAPS_H
+#define KFOOT_MAPS_H
+
+#include "kernel.h"
+#include "records.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#define PATH_MAX 4096
+#define DATA_MAX 16384 /* a power of two */
+#define LEVELS 128
+
+const volatile struct config config = {};
+
+extern void *bpf_rdonly_cast(const void *pointer, u32 type) __ksym __weak;
+
+/* A typed view of an untrusted pointer: loads that cannot fault instead of helper calls. */
+#define VIEW(type, pointer) \
+	((struct type *)bpf_rdonly_cast((const void *)(pointer), \
+					bpf_core_type_id_kernel(struct type)))
+#define READ(to, from) \
+	bpf_probe_read_kernel(&(to), sizeof(to), __builtin_preserve_access_index(&(from)))
+
+/* A bound the verifier sees and the compiler cannot optimise away. */
+#define BOUND(value, mask) \
+	({ \
+		u64 bound = (value); \
+		asm volatile("%0 &= %1" : "+r"(bound) : "i"(mask)); \
+		bound; \
+	})
+#define STRINGS_MASK (2 * PATH_MAX - 1)
+
+/* What a descriptor stands for: its kind, and itself among its kind. */
+struct sight {
+	u64 kind, id;
+};
+
+struct remembered {
+	u64 key;
+	u32 slot;
+	u32 unused;
+};
+#define REMEMBERED 16
+
+/* GATE: stopped before its execve; what it does until it enters that is not the workload's. */
+enum follow { FOLLOW_NOT, FOLLOW, FOLLOW_GATE };
+
+struct task_state {
+	u32 follow; /* enum follow */
+	u32 image;  /* serial number of the process image */
+	u32 inside; /* entered a call and not left it */
+	u32 fresh;  /* not yet entered any */
+	u32 nr, abi;
+	u32 named;
+	u32 before; /* the image that called execve */
+	u64 ns;
+	u64 program; /* hash of what it executed, until it is counted */
+	u64 args[ARGS];
+	u64 file, file2;
+	struct sight sight, sight2;
+	struct remembered cache[REMEMBERED];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task_state);
+} tasks SEC(".maps");
+
+/* Combination to slot. The key is a 64-bit hash with a random seed; the value repeats what it was
+ * made of, so that a count is never without its call even if its record was lost. */
+struct combination {
+	u32 slot;
+	u32 image;
+	u32 nr;
+	u16 error;
+	u8 abi;
+	u8 owed; /* its record did not fit the ring */
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, u64);
+	__type(value, struct combination);
+} combinations SEC(".maps");
+
+struct count {
+	u64 calls, latency;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 65536);
+	__type(key, u32);
+	__type(value, struct count);
+} counts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 24);
+} ring SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, STATS);
+	__type(key, u32);
+	__type(value, u64);
+} stats SEC(".maps");
+
+struct scratch {
+	struct call call;
+	char data[DATA_MAX + PATH_MAX + 8];
+	u64 file, file2;
+	struct sight seen;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+/* Only its length matters: bpf_for_each_map_elem over it is a bounded loop (5.13; bpf_loop came
+ * with 5.17). */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LEVELS);
+	__type(key, u32);
+	__type(value, u32);
+} levels SEC(".maps");
+
+/* Processes to follow that ran before we came (ADOPT_PIDS), and the images of adopted ones. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, u32);
+	__type(value, u32);
+} adopted SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, u32);
+	__type(value, u32);
+} images SEC(".maps");
+
+u32 next_image = 1; /* alone in .data: user space sets it */
+u32 alive;	    /* followed tasks; first in .bss, user space reads it */
+u32 next_slot;
+
+static __always_inline void note(u32 index)
+{
+	u64 *value = bpf_map_lookup_elem(&stats, &index);
+
+	if (value)
+		++*value;
+}
+
+static __always_inline u64 mix(u64 hash, u64 value)
+{
+	hash = (hash ^ value) * 0x9E3779B97F4A7C15ull;
+	return hash ^ (hash >> 29);
+}
+
+static __always_inline struct scratch *scratch(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratches, &zero);
+}
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Path names, by walking dentries up across mounts to the root of the mount namespace
+ * (bpf_d_path is allowed in few programs only). */
+#ifndef KFOOT_PATH_H
+#define KFOOT_PATH_H
+
+#include "maps.h"
+
+struct walk {
+	struct scratch *scratch;
+	struct dentry *dentry, *root;
+	struct mount *mount;
+	u32 at;
+	u32 done;
+};
+
+static long walk_up(void *map, u32 *key, u32 *value, struct walk *walk)
+{
+	struct dentry *dentry = walk->dentry, *parent = 0;
+	struct mount *mount = walk->mount, *above = 0;
+	const unsigned char *name = 0;
+	long length;
+
+	if (dentry == walk->root) {
+		READ(above, mount->mnt_parent);
+		if (above && above != mount) {
+			READ(walk->dentry, mount->mnt_mountpoint);
+			READ(walk->root, above->mnt.mnt_root);
+			walk->mount = above;
+			return 0;
+		}
+	}
+	READ(parent, dentry->d_parent);
+	READ(name, dentry->d_name.name);
+	if (walk->at >= DATA_MAX)
+		return 1;
+	length = bpf_probe_read_kernel_str(walk->scratch->data + BOUND(walk->at, DATA_MAX - 1),
+					   256, name);
+	if (length > 0)
+		walk->at += length;
+	if (parent == dentry || !parent) {
+		walk->done = 1;
+		return 1;
+	}
+	walk->dentry = parent;
+	return 0;
+}
+
+/* Append the components of a path from the leaf up, NUL after each; gives the new end. */
+static __always_inline u32 walk_path(struct scratch *scratch, u32 at, struct path *path)
+{
+	struct walk walk = { .scratch = scratch, .at = at };
+	struct vfsmount *vfs = 0;
+	struct mount *mount;
+
+	READ(vfs, path->mnt);
+	READ(walk.dentry, path->dentry);
+	READ(walk.root, vfs->mnt_root);
+	mount = (void *)vfs - bpf_core_field_offset(struct mount, mnt);
+	walk.mount = mount;
+	bpf_for_each_map_elem(&levels, walk_up, &walk, 0);
+	if (!walk.done) {
+		scratch->call.head.flags |= FLAG_CUT;
+		note(STAT_CUT);
+	}
+	return walk.at > DATA_MAX ? DATA_MAX : walk.at;
+}
+
+__noinline u64 hash_string(struct scratch *scratch, u32 from, u32 length)
+{
+	u64 hash = config.seed;
+
+	if (!scratch || from > PATH_MAX)
+		return 0;
+	for (u32 i = 0; i < PATH_MAX / 8; i++) {
+		if (i * 8 >= length)
+			break;
+		hash = mix(hash, *(u64 *)(scratch->data + from + i * 8));
+	}
+	return hash;
+}
+
+/* Read a user string to data[from]; gives its length with the NUL, 0 when it cannot be read. The
+ * eight bytes behind it become zero, for hash_string. */
+static __always_inline u32 read_string(struct scratch *scratch, u32 from, u64 user)
+{
+	long length;
+	u32 n;
+
+	from = BOUND(from, STRINGS_MASK);
+	length = bpf_probe_read_user_str(scratch->data + from, PATH_MAX, (void *)user);
+	if (length < 0) {
+		scratch->call.head.flags |= FLAG_UNREADABLE;
+		return 0;
+	}
+	n = length < 1 ? 1 : length; /* "" is 0 up to 6.1, 1 on newer kernels */
+	if (n >= PATH_MAX) {
+		n = PATH_MAX;
+		scratch->call.head.flags |= FLAG_CUT;
+		note(STAT_CUT);
+	}
+	*(u64 *)(scratch->data + from + BOUND(n, STRINGS_MASK)) = 0;
+	return n;
+}
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Which tasks are followed, and the records that go out. */
+#ifndef KFOOT_TASK_H
+#define KFOOT_TASK_H
+
+#include "object.h"
+#include "path.h"
+
+static __always_inline u32 abi_of(struct task_struct *task, struct pt_regs *regs, u32 *nr)
+{
+#if defined(__TARGET_ARCH_x86)
+	/* TS_COMPAT is set while a call came through a 32-bit entry, by a 64-bit task's int 0x80
+	 * too (arch/x86/include/asm/thread_info.h); bit 30 of the number means x32. */
+	if (task->thread_info.status & 2)
+		return ABI_COMPAT;
+	if (*nr & 0x40000000 && !(*nr & 0x80000000)) {
+		*nr &= ~0x40000000;
+		return ABI_X32;
+	}
+	return ABI_NATIVE;
+#else
+	return regs->pstate & 0x10 ? ABI_COMPAT : ABI_NATIVE; /* PSR_MODE32_BIT */
+#endif
+}
+
+static __always_inline u32 number_of(struct pt_regs *regs)
+{
+#if defined(__TARGET_ARCH_x86)
+	return regs->orig_ax;
+#else
+	return regs->syscallno;
+#endif
+}
+
+static __always_inline void take_args(struct task_state *state, struct pt_regs *regs)
+{
+#if defined(__TARGET_ARCH_x86)
+	if (state->abi == ABI_COMPAT) {
+		state->args[0] = (u32)regs->bx;
+		state->args[1] = (u32)regs->cx;
+		state->args[2] = (u32)regs->dx;
+		state->args[3] = (u32)regs->si;
+		state->args[4] = (u32)regs->di;
+		state->args[5] = (u32)regs->bp;
+		return;
+	}
+	state->args[0] = regs->di;
+	state->args[1] = regs->si;
+	state->args[2] = regs->dx;
+	state->args[3] = regs->r10;
+	state->args[4] = regs->r8;
+	state->args[5] = regs->r9;
+#else
+	state->args[0] = regs->orig_x0;
+	state->args[1] = regs->regs[1];
+	state->args[2] = regs->regs[2];
+	state->args[3] = regs->regs[3];
+	state->args[4] = regs->regs[4];
+	state->args[5] = regs->regs[5];
+#endif
+}
+
+static __always_inline const volatile struct role *role_of(struct task_state *state)
+{
+	u32 abi = state->abi, nr = state->nr;
+
+	if (nr >= NUMBERS || abi >= ABIS)
+		nr = NUMBERS - 1; /* no such call: no role */
+	return &config.roles[abi < ABIS ? abi : 0][nr & (NUMBERS - 1)];
+}
+
+static __always_inline u64 argument(struct task_state *state, u32 number)
+{
+	number = (number - 1) & 7;
+	return state->args[number < ARGS ? number : 0];
+}
+
+static __always_inline u64 wake(void)
+{
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= config.wake ? BPF_RB_FORCE_WAKEUP :
+									     BPF_RB_NO_WAKEUP;
+}
+
+static __always_inline long send(struct scratch *s, u32 used)
+{
+	long error;
+
+	if (used > DATA_MAX)
+		used = DATA_MAX;
+	error = bpf_ringbuf_output(&ring, s, sizeof(struct call) + used, wake());
+	note(error ? STAT_DROPPED : STAT_RECORDS);
+	return error;
+}
+
+static __always_inline void start_record(struct scratch *s, struct task_state *state, u32 kind)
+{
+	u64 id = bpf_get_current_pid_tgid();
+
+	__builtin_memset(&s->call, 0, sizeof(s->call));
+	s->call.head.kind = kind;
+	s->call.head.slot = NO_SLOT;
+	s->call.head.tid = id;
+	s->call.head.pid = id >> 32;
+	s->call.head.ns = bpf_ktime_get_ns();
+	s->call.image = state->image;
+	bpf_get_current_comm(s->call.comm, sizeof(s->call.comm));
+	s->file = s->file2 = 0;
+}
+
+/* Describe the record's files and send it. Its user strings lie in data[0..used) already. */
+__noinline long send_call(struct scratch *s, u32 used)
+{
+	struct task_struct *task = (void *)bpf_get_current_task_btf();
+	struct file *file;
+	u32 end;
+
+	if (!s)
+		return -1;
+	if (used > 2 * PATH_MAX)
+		used = 2 * PATH_MAX;
+	file = (void *)s->file;
+	if (file) {
+		u32 length = describe(file, &s->call.object, &s->seen,
+				      s->data + BOUND(used, DATA_MAX - 1));
+
+		if (length && !s->call.sockaddr) {
+			s->call.sockaddr = length;
+			used += length;
+		}
+		end = walk_path(s, used, __builtin_preserve_access_index(&file->f_path));
+		s->call.name = end - used;
+		used = end;
+	}
+	file = (void *)s->file2;
+	if (file) {
+		describe(file, &s->call.second, &s->seen, s->data + BOUND(used, DATA_MAX - 1));
+		end = walk_path(s, used, __builtin_preserve_access_index(&file->f_path));
+		s->call.name2 = end - used;
+		used = end;
+	}
+	if (s->call.head.flags & FLAG_CWD) {
+		struct fs_struct *fs = task->fs;
+
+		end = walk_path(s, used, __builtin_preserve_access_index(&fs->pwd));
+		s->call.cwd = end - used;
+		used = end;
+	}
+	return send(s, used);
+}
+
+__noinline int adoptable(void)
+{
+	u32 pid = bpf_get_current_pid_tgid() >> 32;
+
+	if (config.adopt == ADOPT_ALL)
+		return 1;
+	if (config.adopt == ADOPT_CGROUP)
+		return bpf_get_current_ancestor_cgroup_id(config.cgroup_level) == config.cgroup;
+	return bpf_map_lookup_elem(&adopted, &pid) != 0;
+}
+
+/* Begin to follow a task that ran before we came. */
+static __always_inline struct task_state *adopt(struct task_struct *task)
+{
+	u32 pid = bpf_get_current_pid_tgid() >> 32, *image, fresh;
+	struct task_state *state;
+	struct scratch *s;
+	struct mm_struct *mm = task->mm;
+
+	if (!adoptable())
+		return 0;
+	state = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	s = scratch();
+	if (!state || !s) {
+		note(STAT_LOST_TASK);
+		return 0;
+	}
+	image = bpf_map_lookup_elem(&images, &pid);
+	if (!image) {
+		fresh = __sync_fetch_and_add(&next_image, 1);
+		bpf_map_update_elem(&images, &pid, &fresh, BPF_NOEXIST);
+		image = bpf_map_lookup_elem(&images, &pid);
+	}
+	__sync_fetch_and_add(&alive, 1);
+	state->follow = FOLLOW;
+	state->fresh = 1;
+	state->image = image ? *image : 0;
+	start_record(s, state, RECORD_ADOPT);
+	if (mm)
+		s->file = (u64)mm->exe_file;
+	send_call(s, 0);
+	return state;
+}
+
+static __always_inline struct task_state *followed(struct task_struct *task)
+{
+	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
+
+	if (state)
+		return state->follow ? state : 0;
+	if (config.adopt == ADOPT_NONE)
+		return 0;
+	return adopt(task);
+}
+
+#endif
