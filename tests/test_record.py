@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
@@ -27,11 +28,17 @@ ENV = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
 
 @pytest.fixture(autouse=True)
 def _nothing_left_in_tracefs() -> Iterator[None]:
-    """Of any kfoot that this test started and that has ended."""
-    yield
+    """Of any kfoot that this test started and that has ended. One test at a time: each turning
+    all events on and off slows the others down."""
     instances = TRACING / "instances"
-    if os.access(instances, os.R_OK):
-        assert wait_for(lambda: not _orphans(instances))
+    if not os.access(instances, os.R_OK):
+        yield
+        return
+    folder = os.open(instances, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    yield
+    os.close(folder)
+    assert wait_for(lambda: not _orphans(instances))
 
 
 def _orphans(instances: Path) -> list[str]:
@@ -58,7 +65,14 @@ def kfoot(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
 
 
 def start(*words: str, **more: Any) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([*KFOOT, *words], env=ENV, stderr=subprocess.DEVNULL, **more)
+    # pytest may itself run with SIGINT ignored, as a script's background job.
+    return subprocess.Popen(
+        [*KFOOT, *words],
+        env=ENV,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **more,
+    )
 
 
 def manifest(capture: Path) -> dict[str, Any]:
@@ -157,7 +171,7 @@ def _records(page: bytes) -> int:
 def test_a_daemon_that_forks_twice_is_followed(tmp_path: Path) -> None:
     needs("strace")
     script = "(setsid sh -c 'sleep 0.5; echo late > witness' &) ; exit 4"
-    done = kfoot("run", "-o", "a", "--", "sh", "-c", script, cwd=tmp_path)
+    done = kfoot("run", "--collector", "strace", "-o", "a", "--", "sh", "-c", script, cwd=tmp_path)
     assert done.returncode == 4
     assert (tmp_path / "witness").read_text() == "late\n"
     assert b'witness"' in raw(tmp_path / "a.kfoot", "strace.txt")
@@ -200,7 +214,9 @@ def test_a_missing_interpreter_leaves_no_capture(tmp_path: Path) -> None:
 
 def test_killing_the_workload_is_its_exit_status(tmp_path: Path) -> None:
     needs("strace")
-    done = kfoot("run", "-o", "a", "--", "sh", "-c", "kill -9 $$", cwd=tmp_path)
+    done = kfoot(
+        "run", "--collector", "strace", "-o", "a", "--", "sh", "-c", "kill -9 $$", cwd=tmp_path
+    )
     assert done.returncode == 137
     kept = manifest(tmp_path / "a.kfoot")
     assert (kept["exit_status"], kept["signal"], kept["closed"]) == (137, "SIGKILL", True)
@@ -242,7 +258,9 @@ def test_killing_kfoot_leaves_nothing_behind_and_a_capture_that_opens(tmp_path: 
 def test_sigterm_is_passed_on(tmp_path: Path) -> None:
     needs("strace")
     script = "trap 'exit 44' TERM; touch on; while :; do sleep 0.05; done"
-    process = start("run", "-o", "a", "--", "sh", "-c", script, cwd=tmp_path)
+    process = start(
+        "run", "--collector", "strace", "-o", "a", "--", "sh", "-c", script, cwd=tmp_path
+    )
     assert wait_for((tmp_path / "on").exists)
     process.terminate()
     assert process.wait(30) == 44
@@ -253,7 +271,9 @@ def test_sigterm_is_passed_on(tmp_path: Path) -> None:
 def test_interrupting_the_wait_for_a_daemon_keeps_what_there_is(tmp_path: Path) -> None:
     needs("strace")
     script = "setsid sleep 30 & echo $! > on.part; mv on.part on"
-    process = start("run", "-o", "a", "--", "sh", "-c", script, cwd=tmp_path)
+    process = start(
+        "run", "--collector", "strace", "-o", "a", "--", "sh", "-c", script, cwd=tmp_path
+    )
     assert wait_for((tmp_path / "on").exists)
     daemon = int((tmp_path / "on").read_text())
     time.sleep(0.5)
@@ -270,6 +290,7 @@ def terminal(command: list[str], folder: Path, typed: list[tuple[str, bytes]]) -
     pid, fd = pty.fork()
     if pid == 0:
         os.chdir(folder)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execve(command[0], command, ENV)
     seen = b""
     todo = list(typed)
@@ -290,7 +311,7 @@ def terminal(command: list[str], folder: Path, typed: list[tuple[str, bytes]]) -
 def test_ctrl_c_reaches_the_workload_once_and_kfoot_keeps_the_recording(tmp_path: Path) -> None:
     needs("strace")
     script = "trap 'echo caught; exit 7' INT; echo ready; while :; do sleep 0.05; done"
-    command = [*KFOOT, "run", "-o", "a", "--", "sh", "-c", script]
+    command = [*KFOOT, "run", "--collector", "strace", "-o", "a", "--", "sh", "-c", script]
     status, seen = terminal(command, tmp_path, [("ready", b"\x03")])
     assert status == 7
     assert seen.count("caught") == 1
@@ -300,7 +321,18 @@ def test_ctrl_c_reaches_the_workload_once_and_kfoot_keeps_the_recording(tmp_path
 
 def test_ctrl_c_kills_a_workload_that_does_not_handle_it(tmp_path: Path) -> None:
     needs("strace")
-    command = [*KFOOT, "run", "-o", "a", "--", "sh", "-c", "echo ready; exec sleep 30"]
+    command = [
+        *KFOOT,
+        "run",
+        "--collector",
+        "strace",
+        "-o",
+        "a",
+        "--",
+        "sh",
+        "-c",
+        "echo ready; exec sleep 30",
+    ]
     status, _ = terminal(command, tmp_path, [("ready", b"\x03")])
     assert status == 130
     assert manifest(tmp_path / "a.kfoot")["signal"] == "SIGINT"
@@ -309,7 +341,7 @@ def test_ctrl_c_kills_a_workload_that_does_not_handle_it(tmp_path: Path) -> None
 def test_a_workload_may_read_the_terminal(tmp_path: Path) -> None:
     needs("strace")
     script = "printf 'name? '; read name; echo hello $name; tty; stty size"
-    command = [*KFOOT, "run", "-o", "a", "--", "sh", "-c", script]
+    command = [*KFOOT, "run", "--collector", "strace", "-o", "a", "--", "sh", "-c", script]
     status, seen = terminal(command, tmp_path, [("name? ", b"world\n")])
     assert status == 0
     assert "hello world" in seen
@@ -326,7 +358,10 @@ def test_ctrl_z_stops_the_job_and_fg_continues_it(tmp_path: Path) -> None:
             ["/usr/bin/env", "PS1=$ ", "/bin/bash", "--norc", "-i"],
             tmp_path,
             [
-                ("$ ", f"{' '.join(KFOOT)} run -o {name} -- sh {name}\n".encode()),
+                (
+                    "$ ",
+                    f"{' '.join(KFOOT)} run --collector strace -o {name} -- sh {name}\n".encode(),
+                ),
                 ("ready", b"" if stop else b"\x1a"),
                 ("Stopped", b"fg\n"),
                 ("woke", b"exit $?\n"),
@@ -423,6 +458,52 @@ def test_ctrl_c_ends_watching_early_and_keeps_everything(tmp_path: Path) -> None
     kept = manifest(tmp_path / "a.kfoot")
     assert kept["closed"]
     assert "the tail is in" in kept["not_recorded"][-1]
+
+
+def test_watching_a_cgroup_follows_its_tasks_only(tmp_path: Path) -> None:
+    needs("tracefs")
+    roots = [Path("/sys/fs/cgroup"), *sorted(Path("/sys/fs/cgroup").iterdir())]
+    group = next((root / f"kfoot-test-{os.getpid()}" for root in roots if _mkdir(root)), None)
+    if group is None:
+        pytest.skip("no cgroup can be made here")
+    loop = ["sh", "-c", "while :; do :; ls /proc >/dev/null; sleep 0.05; done"]
+    with subprocess.Popen(loop) as inside:
+        try:
+            (group / "cgroup.procs").write_text(str(inside.pid))
+            done = kfoot(
+                "watch", "--duration", "0.5s", "--cgroup", str(group), "-o", "a", cwd=tmp_path
+            )
+        finally:
+            inside.kill()
+            inside.wait()
+            group.rmdir()
+    assert done.returncode == 0, done.stderr
+    tasks = raw(tmp_path / "a.kfoot", "ftrace/tasks.txt").decode().splitlines()
+    assert f"{inside.pid}\t{inside.pid}\t{os.getpid()}\tsh" in tasks
+    assert kinds(tmp_path / "a.kfoot") == []
+
+
+def _mkdir(root: Path) -> bool:
+    with suppress(OSError):
+        (root / f"kfoot-test-{os.getpid()}").mkdir()
+        return (root / f"kfoot-test-{os.getpid()}" / "cgroup.procs").exists()
+    return False
+
+
+def test_nohup_holds_for_watching(tmp_path: Path) -> None:
+    needs("tracefs")
+    process = subprocess.Popen(
+        ["nohup", *KFOOT, "watch", "--duration", "1.5s", "-o", "a"],
+        env=ENV,
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    assert wait_for((tmp_path / "a.kfoot/raw/ftrace/cpu0.pages").exists)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(30) == 0
+    kept = manifest(tmp_path / "a.kfoot")
+    assert kept["ended"] - kept["started"] > 1.4
 
 
 def test_a_stale_instance_is_removed_by_the_next_who_comes(tmp_path: Path) -> None:

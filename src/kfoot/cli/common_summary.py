@@ -6,15 +6,23 @@ import sys
 from collections.abc import Sequence
 
 from kfoot.capture import Capture
+from kfoot.errors import KfootError
 
 
 def summarise(captures: Sequence[Capture], *, quiet: bool = False) -> None:
     """Derive each capture's footprint; print the summary (of several the merged one) and where
-    the captures are, unless ``quiet``."""
+    the captures are, unless ``quiet``.
+
+    Raises KfootError when that fails; the captures are complete all the same, and it says so.
+    """
     from kfoot.footprint import derive, merge
     from kfoot.reports.terminal import print_summary
 
-    footprints = [derive(capture) for capture in captures]
+    try:
+        footprints = [derive(capture) for capture in captures]
+    except KfootError as error:
+        names = ", ".join(str(capture.path) for capture in captures)
+        raise KfootError(f"recorded {names}, but: {error}", hint=error.hint) from error
     if quiet:
         return
     print_summary(merge(footprints), file=sys.stderr)

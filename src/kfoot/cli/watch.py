@@ -62,6 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--collector", default="auto", metavar="WORD", help="auto, ftrace, or strace (with --pid)"
     )
+    parser.add_argument("--quiet", action="store_true", help="print no summary")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
             collector=args.collector,
             progress=progress,
         )
-    summarise([capture])
+    summarise([capture], quiet=args.quiet)
     return 0
 
 

@@ -130,7 +130,7 @@ class Ftrace:
             instance.write("options/event-fork", 1)
             instance.write("set_event_pid", " ".join(map(str, roots)))
         # A few events may refuse; the others are enabled all the same, and counted below.
-        with contextlib.suppress(RecordError):
+        with contextlib.suppress(RecordError), tracefs.turn(root):
             instance.write("events/enable", 1)
         enabled = instance.read("set_event").split()
         if not enabled:
@@ -206,13 +206,16 @@ class Ftrace:
         self._keep("tasks.txt", _tasks(None if scope.whole_system else roots))
 
     def _write_statistics(self, instance: tracefs.Instance) -> None:
-        texts = []
+        texts, read = [], 0
         for cpu in instance.cpus():
             text = instance.read(f"per_cpu/cpu{cpu}/stats")
             texts.append(f"# cpu{cpu}\n{text}")
+            read += sum(map(int, re.findall(r"^read events: (\d+)", text, re.MULTILINE)))
             for kind, count in losses_in(text).items():
                 self._losses.append(Loss(kind, f"{FOLDER}/cpu{cpu}", count))
         self._keep("stats.txt", "".join(texts).encode())
+        if not read:
+            self._losses.append(Loss("detached", f"{FOLDER}: not a single event came", None))
 
     def _keep(self, name: str, data: bytes) -> None:
         if not data:
@@ -270,8 +273,9 @@ class _Drain(threading.Thread):
 
     def finish(self) -> list[Loss]:
         """After recording was switched off: take the rest, close, say what was lost."""
-        os.eventfd_write(self._ending, 1)
-        self.join()
+        if self.is_alive():
+            os.eventfd_write(self._ending, 1)
+            self.join()
         try:
             if self._failed is None:
                 self._drain()

@@ -12,6 +12,7 @@ from kfoot import __version__
 from kfoot.capture import Capture, CollectorEntry, Manifest
 from kfoot.collect import snapshot
 from kfoot.collect.base import Collector, Follower, Recorded, Scope
+from kfoot.collect.choice import GIVES
 from kfoot.errors import KfootError, RecordError
 from kfoot.readers.reading import Loss
 from kfoot.targets.local import Local
@@ -58,12 +59,25 @@ class Recording:
             raise
         return recording
 
-    def start(self, scope: Scope) -> None:
-        """Start all collectors. Which files each has begun is noted at once, so that a capture
-        whose kfoot was killed can still be read."""
+    def start(self, scope: Scope, *, spare: bool = False) -> None:
+        """Start all collectors; with ``spare`` one that fails is done without, and the manifest
+        says so, as long as another works. Raises RecordError.
+
+        Which files each has begun is noted at once, so that a capture whose kfoot was killed can
+        still be read.
+        """
         known: set[Path] = set()
-        for collector in self.collectors:
-            collector.start(scope, self.capture.raw)
+        for collector in list(self.collectors):
+            try:
+                collector.start(scope, self.capture.raw)
+            except RecordError as error:
+                if not spare or len(self.collectors) == 1:
+                    raise
+                collector.stop()
+                self.collectors.remove(collector)
+                what = GIVES.get(collector.name, collector.name)
+                self.capture.manifest.not_recorded.append(f"{what}: {error}")
+                continue
             begun = {path for path in self.capture.raw.rglob("*") if path.is_file()} - known
             known |= begun
             self.capture.manifest.collectors.append(

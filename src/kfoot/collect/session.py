@@ -58,7 +58,8 @@ def record(
             stack.callback(workload.close)
             watchdog.guard_process(workload.pid, signal.SIGKILL)
             manifest.extra["gate"] = workload.pid
-            recording.start(Scope(pids=(workload.pid,), gate=workload.pid))
+            scope = Scope(pids=(workload.pid,), gate=workload.pid)
+            recording.start(scope, spare=collector == "auto")
             recording.opened()
             workload.release()
             watchdog.forget_process(workload.pid)

@@ -24,7 +24,7 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +41,7 @@ _PASSED_ON = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
+"""Unless kfoot was started with them ignored (nohup, a script's background job)."""
 _JOB_STOPS = (signal.SIGTSTP, signal.SIGSTOP, signal.SIGTTIN, signal.SIGTTOU)
 _SI_KERNEL = 0x80
 """si_code of a signal the terminal sent: it went to the whole foreground group, workload too."""
@@ -87,6 +88,11 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+
+
+def heeded(numbers: Iterable[signal.Signals]) -> set[signal.Signals]:
+    """Those that kfoot was not started to ignore: blocked, an ignored one would count as sent."""
+    return {number for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
 
 
 def resolve(name: str, env: Mapping[str, str] | None = None) -> Program:
@@ -152,12 +158,13 @@ class Workload:
         self._report = -1
         self._at_gate = False
         self._mask: set[int | signal.Signals] | None = None
+        self._awaited = {*heeded(_PASSED_ON), signal.SIGCHLD}
 
     def start(self) -> None:
         """Fork, and wait until the child stands at the gate. Call before any thread is started."""
         self._report, report = os.pipe()
         # Blocked rather than handled: they wait until ``wait`` looks, and threads inherit it.
-        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*_PASSED_ON, signal.SIGCHLD})
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._awaited)
         sys.stdout.flush()
         sys.stderr.flush()
         try:
@@ -279,7 +286,7 @@ class Workload:
 
     def _signals(self, timeout: float) -> None:
         """Wait for a signal and deal with it."""
-        info = signal.sigtimedwait({*_PASSED_ON, signal.SIGCHLD}, timeout)
+        info = signal.sigtimedwait(self._awaited, timeout)
         if info is None or info.si_signo == signal.SIGCHLD:
             return
         if self.ended is not None:
@@ -295,7 +302,7 @@ class Workload:
             self._report = -1
         if self._mask is not None:
             # What came while the recording was put away has nobody left to go to.
-            while signal.sigtimedwait({*_PASSED_ON, signal.SIGCHLD}, 0):
+            while signal.sigtimedwait(self._awaited, 0):
                 pass
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
             self._mask = None

@@ -18,6 +18,7 @@ from kfoot.capture import Capture
 from kfoot.collect.base import Scope
 from kfoot.collect.choice import AUTO_WATCH, choose
 from kfoot.collect.recording import Recording, new_manifest
+from kfoot.collect.supervise import heeded
 from kfoot.collect.watchdog import Watchdog
 from kfoot.errors import RecordError
 
@@ -84,25 +85,33 @@ def watch(
         manifest = new_manifest("watch", use_case, [], not_recorded)
         manifest.extra["watched"] = watched.words()
         recording = Recording.begin(manifest, out, watched.words(), collectors)
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        ending = heeded(_ENDING)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
         stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
         try:
-            recording.start(scope)
+            recording.start(scope, spare=collector == "auto")
         except BaseException:
             recording.discard()
             raise
         recording.opened()
         begin = time.monotonic()
         try:
-            _wait(recording, scope, begin, begin + duration_s, progress)
+            _wait(recording, scope, begin, begin + duration_s, ending, progress)
         finally:
             recording.finish(trim_s=trim_tail_s)
     return recording.capture
 
 
-def _wait(recording: Recording, scope: Scope, begin: float, end: float, progress: Progress) -> None:
+def _wait(
+    recording: Recording,
+    scope: Scope,
+    begin: float,
+    end: float,
+    ending: set[signal.Signals],
+    progress: Progress,
+) -> None:
     while (left := end - time.monotonic()) > 0:
-        if signal.sigtimedwait(_ENDING, min(left, _TICK)):
+        if signal.sigtimedwait(ending, min(left, _TICK)):
             return
         recording.tick()
         progress(time.monotonic() - begin, recording.size())
