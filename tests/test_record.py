@@ -314,7 +314,7 @@ def test_ctrl_c_reaches_the_workload_once_and_kfoot_keeps_the_recording(tmp_path
     command = [*KFOOT, "run", "--collector", "strace", "-o", "a", "--", "sh", "-c", script]
     status, seen = terminal(command, tmp_path, [("ready", b"\x03")])
     assert status == 7
-    assert seen.count("caught") == 1
+    assert seen.count("caught\r\n") == 1
     kept = manifest(tmp_path / "a.kfoot")
     assert (kept["closed"], kept["losses"], kept["exit_status"]) == (True, [], 7)
 
@@ -476,6 +476,7 @@ def test_watching_a_cgroup_follows_its_tasks_only(tmp_path: Path) -> None:
         finally:
             inside.kill()
             inside.wait()
+            assert wait_for(lambda: not (group / "cgroup.procs").read_text())
             group.rmdir()
     assert done.returncode == 0, done.stderr
     tasks = raw(tmp_path / "a.kfoot", "ftrace/tasks.txt").decode().splitlines()
