@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,20 @@ def _bpf() -> str | None:
     return None if Path("/sys/kernel/btf/vmlinux").exists() else "the kernel has no BTF"
 
 
+def atlas_source() -> Path | None:
+    """The newest kernel source of Debian's linux-source packages."""
+    found = sorted(Path("/usr/src").glob("linux-source-*.tar.xz"), key=_by_version)
+    return found[-1] if found else None
+
+
+def _by_version(path: Path) -> list[int]:
+    return [int(word) for word in re.findall(r"\d+", path.name)]
+
+
+def _source() -> str | None:
+    return None if atlas_source() else "no /usr/src/linux-source-*.tar.xz"
+
+
 _NEEDS: dict[str, Callable[[], str | None]] = {
     "root": _root,
     "tracefs": _tracefs,
@@ -48,6 +63,7 @@ _NEEDS: dict[str, Callable[[], str | None]] = {
     "trace-cmd": _program("trace-cmd"),
     "perf": _program("perf"),
     "perl": _program("perl"),
+    "atlas-source": _source,
 }
 
 

@@ -27,12 +27,13 @@ class FeaturesBuilder(Builder):
 
     def scan(self, path: str, data: bytes) -> Any:
         text = data.decode("utf-8", "replace")
-        name, option = _NAME.search(text), _OPTION.search(text)
+        name, options = _NAME.search(text), _OPTION.findall(text)
         if name is None:
             return None
+        option = options[-1] if options else None  # get_feat.pl keeps the last
         subsystem = path.split("/")[2]
         return [
-            (name[1], arch, "---" if status == ".." else status, option and option[1], subsystem)
+            (name[1], arch, "---" if status == ".." else status, option, subsystem)
             for arch, status in _STATUS.findall(text)
         ]
 

@@ -51,11 +51,13 @@ class MissingSyscallsBuilder(Builder):
         rows: list[Row] = []
         for abi, names in tables.items():
             if names and (not context.architectures or abi.arch in context.architectures):
-                missing = i386 - names - self._ignored(abi, names, ignored[1])
+                missing = i386 - names - self._known(abi, names, ignored[1])
                 rows += [(abi.name, name) for name in missing]
         return {"missing_syscalls": rows}
 
-    def _ignored(self, abi: Abi, names: set[str], script: str) -> set[str]:
+    def _known(self, abi: Abi, names: set[str], script: str) -> set[str]:
+        """Calls the script ignores, and those the headers give another name's number."""
+
         def include(name: str) -> str | None:
             if not name.endswith(("asm/unistd.h",)) or name.startswith("asm-generic"):
                 return None
@@ -82,5 +84,5 @@ class MissingSyscallsBuilder(Builder):
             cpp.define(f"__NR_{name}")
         for _ in cpp.run(script):
             pass
-        prefix = "__IGNORE_"
-        return {name.removeprefix(prefix) for name in cpp.macros if name.startswith(prefix)}
+        found = (re.fullmatch(r"__(?:IGNORE|NR)_(\w+)", macro) for macro in cpp.macros)
+        return {name[1] for name in found if name}
