@@ -228,6 +228,46 @@ def test_search_paths_fold_but_a_missing_file_shows() -> None:
     assert command.expected == {"openat ENOENT": 2}
 
 
+def test_modules_found_with_an_extension_were_searched() -> None:
+    found = reading(
+        ("ioctl X", "/dev/x"),
+        ("statx", "/app/lib/round", "ENOENT"),
+        ("statx", "/app/lib/round.js"),
+        ("statx", "/app/other", "ENOENT"),
+        ("statx", "/app/other/index.js"),
+        ("statx", "/app/other.js", "ENOENT"),
+    )
+    command = only(flow.chart([("x", found)]))
+    assert command.expected == {"statx ENOENT": 3}
+
+
+def test_start_up_ends_with_the_loader() -> None:
+    found = reading(
+        *START,
+        ("fstat", "/tmp/log"),
+        ("fcntl", None),
+        ("pipe2", "pipe:[7]"),
+        ("read", "pipe:[7]"),
+        ("mmap", None),
+    )
+    command = only(flow.chart([("x", found)]))
+    assert texts(command) == ["process start-up", "pipe2 pipe", "read pipe"]
+    assert [node.text for node in command.nodes[0].body][-2:] == ["fstat /tmp/log", "fcntl"]
+
+
+def test_closing_at_the_end_folds_except_devices() -> None:
+    closes: list[Wanted] = [("close", name) for name in ("pipe", "[eventfd]", "socket", "/dev/x")]
+    command = only(flow.chart([("x", reading(("ioctl X", "/dev/x"), *closes))]))
+    assert texts(command) == ["ioctl X /dev/x", "close 3 descriptors", "close /dev/x"]
+
+
+def test_threads_end_quietly_and_a_process_does_not() -> None:
+    found = reading(("exit", None, "never"), ("getpid", None), ("exit", None, "never"))
+    command = only(flow.chart([("x", found)]))
+    assert texts(command) == ["exit"]
+    assert command.quiet["exit (thread)"] == 1
+
+
 def test_one_failure_in_a_loop_stays_visible() -> None:
     found = reading(
         *[("ioctl A", "/dev/x"), ("ioctl B", "/dev/x")] * 5,

@@ -107,8 +107,10 @@ def gather(nodes: Iterable[Node]) -> list[Node]:
 
 def files_text(body: Sequence[Node]) -> str:
     """The caption of a box that folds ordinary work on files."""
-    names = {node.object for node in body if node.object}
     more = " or more" if any(node.kind == "cut" for node in body) else ""
+    if all(node.kind in ("close", "cut") for node in body):
+        return f"close {sum(node.count() for node in body)} descriptors"
+    names = {node.object for node in body if node.object}
     return f"open, read, look at, close {len(names)}{more} file{'s' if len(names) != 1 else ''}"
 
 
@@ -168,12 +170,12 @@ def _use_length(nodes: list[Node], at: int) -> int:
     return 0
 
 
-def fold_files(nodes: list[Node], run: int, least: int = 6) -> list[Node]:
-    """Stretches of at least ``least`` nodes of ordinary files as one box."""
+def fold_files(nodes: list[Node], run: int) -> list[Node]:
+    """Stretches of ordinary work on files, and of closing anything but devices, as one box."""
     result: list[Node] = []
-    for plain, stretch in groupby(nodes, key=_plain):
+    for least, stretch in groupby(nodes, key=_least):
         group = list(stretch)
-        if not plain or len(group) < least:
+        if not least or len(group) < least:
             result += group
             continue
         body = list(_leaves(group))
@@ -190,6 +192,14 @@ def fold_files(nodes: list[Node], run: int, least: int = 6) -> list[Node]:
             )
         )
     return result
+
+
+def _least(node: Node) -> int:
+    """From how many neighbours of its sort on a node is folded; 0: never."""
+    if _plain(node):
+        return 6
+    closes = node.kind == "close" and set(node.outcomes()) == {"ok"}
+    return 3 if closes and not (node.object or "").startswith("/dev/") else 0
 
 
 def _plain(node: Node) -> bool:

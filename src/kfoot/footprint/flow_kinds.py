@@ -1,9 +1,9 @@
 """What one step of a command is: its kind, whether it is quiet, whether its error was expected.
 
 A flowchart shows what a command *did*: opened, talked to, closed, started. Calls that only manage
-memory, threads, signals or time are *quiet*: counted beside the chart, not drawn. Errors that are
-part of normal operation (a name looked for along a search path, a descriptor that would block)
-are folded away and counted too. Any call not listed here is drawn: unknown is never hidden.
+memory, threads, signals, time or open descriptors are *quiet*: counted beside the chart. Errors
+that are part of normal operation (a name looked for along a search path, a descriptor that would
+block) are folded away and counted too. Any call not listed here is drawn: unknown is never hidden.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ _KINDS = {
     " signalfd signalfd4 pipe pipe2 memfd_create inotify_init inotify_init1 socket socketpair"
     " perf_event_open bpf userfaultfd pidfd_open io_uring_setup fsopen open_tree",
     "close": "close close_range",
-    "look": "stat stat64 lstat lstat64 fstat fstat64 fstatat64 newfstatat statx access faccessat"
+    "look": "stat stat64 lstat lstat64 fstatat64 newfstatat statx access faccessat"
     " faccessat2 readlink readlinkat statfs statfs64 fstatfs fstatfs64 getdents getdents64 getcwd"
-    " getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr oldstat oldfstat",
+    " getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr oldstat",
     "read": "read pread64 readv preadv preadv2 sendfile sendfile64 splice copy_file_range",
     "write": "write pwrite64 writev pwritev pwritev2 fsync fdatasync sync syncfs ftruncate truncate"
     " ftruncate64 fallocate",
@@ -42,6 +42,7 @@ _KINDS = {
     " sched_setaffinity sched_getparam sched_getscheduler sched_get_priority_max"
     " sched_get_priority_min capget restart_syscall"
     " poll ppoll select pselect6 _newselect epoll_wait epoll_pwait epoll_pwait2 epoll_ctl"
+    " fstat fstat64 oldfstat"
     " io_uring_enter lseek _llseek fcntl fcntl64 fadvise64 readahead dup dup2 dup3 setsockopt"
     " getsockopt getsockname getpeername cacheflush set_tls",
 }
@@ -73,12 +74,16 @@ def normal_error(call: str, errno: str, request: str | None = None) -> bool:
         return True
     if call in ("rt_sigreturn", "sigreturn"):
         return True  # its "result" is the interrupted code's register, see sigreturn(2)
+    if call in ("fcntl", "fcntl64") and errno == "EBADF":
+        return True  # how a runtime asks at start-up which descriptors it was given
     if errno in _WOULD_BLOCK:
         return kind in ("quiet", "read", "write", "net", "process")
     if call == "epoll_ctl":
         return errno in ("EPERM", "EEXIST", "ENOENT")
     if call.startswith("pkey_"):
         return True
+    if call in ("readlink", "readlinkat"):
+        return errno == "EINVAL"  # "not a symbolic link", how realpath(3) walks a path
     if call == "ioctl":
         return errno == "ENOTTY" and request in _ASKS_FOR_TERMINAL
     return call in ("wait4", "waitid", "waitpid") and errno == "ECHILD"

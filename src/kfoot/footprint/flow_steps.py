@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from os.path import basename
+from os.path import basename, dirname, splitext
 from typing import NamedTuple
 
 from kfoot.footprint.flow_fold import Node, fold, fold_files, fold_uses, gather
@@ -175,35 +175,44 @@ class _Drawer:
     """Turns the steps of one image into leaf nodes and counts what it leaves out."""
 
     def __init__(
-        self, reading: Reading, run: Run, forks: bool, namer: Namer, steps: Iterable[Step]
+        self, reading: Reading, run: Run, forks: bool, namer: Namer, steps: Sequence[Step]
     ):
         self.reading = reading
         self.run = run
         self.forks = forks
         self.namer = namer
+        self.last = steps[-1]
         self.names: dict[tuple[object, ...], Named] = {}
         self.searched = self._searches(steps)
 
     def start_length(self, steps: list[Step]) -> int:
-        """How many steps at the beginning are the loader's and the runtime's."""
+        """How many steps at the beginning are the loader's and the runtime's: up to the last one
+        that is, before the first that cannot be."""
+        length = 0
         for number, step in enumerate(steps):
             call = self.named(step).call
             kind = kind_of(call)
+            path = _path(self.reading, step)
             if kind == "quiet" or (kind == "process" and "exec" in call):
-                continue
-            if kind == "process" and "clone" in call and not self.forks:
-                continue
-            if kind in ("open", "read", "look", "close"):
-                path = _path(self.reading, step)
-                if path is None or not path.startswith("/") or loader_file(path):
-                    continue
-                if step.outcome in ("ENOENT", "ENOTDIR") and not path.startswith("/dev/"):
-                    continue
-            return number
-        return len(steps)
+                length = number + 1
+            elif kind in ("open", "read", "look", "close") and path and path.startswith("/"):
+                missing = absent(call, step.outcome) and not path.startswith("/dev/")
+                if loader_file(path) or missing:
+                    length = number + 1
+                else:
+                    break
+            elif kind not in ("open", "close") and not self._thread(call):
+                break
+        return length
+
+    def _thread(self, call: str) -> bool:
+        """Whether a clone made a thread: an image that forked nothing cloned only threads."""
+        return call.startswith("clone") and not self.forks
 
     def _searches(self, steps: Iterable[Step]) -> set[str]:
-        """File names that were looked for in several places, or missing first and found later."""
+        """What was looked for along a search path: file names that were missing in several places
+        or found in another one, and paths that were found with another extension (modules).
+        """
         missed: dict[str, set[str]] = {}
         found: set[str] = set()
         for step in steps:
@@ -213,8 +222,10 @@ class _Drawer:
             if absent(self.named(step).call, step.outcome):
                 missed.setdefault(basename(path), set()).add(path)
             elif step.outcome == "ok":
-                found.add(basename(path))
-        return {name for name, places in missed.items() if len(places) > 1 or name in found}
+                found.update((path, basename(path), splitext(path)[0], dirname(path)))
+        names = {name for name, places in missed.items() if len(places) > 1 or name in found}
+        every = {path for places in missed.values() for path in places}
+        return names | {path for path in every if path in found or splitext(path)[0] in found}
 
     def folded(self, step: Step) -> bool:
         """Whether the step is counted instead of drawn; counts it."""
@@ -230,8 +241,11 @@ class _Drawer:
         if kind == "quiet" and step.outcome in ("ok", "never"):
             self.run.quiet[call] += step.times
             return True
-        if call.startswith("clone") and not self.forks and step.outcome == "ok":
+        if self._thread(call) and step.outcome == "ok":
             self.run.quiet[f"{call} (thread)"] += step.times
+            return True
+        if call == "exit" and step is not self.last:
+            self.run.quiet["exit (thread)"] += step.times
             return True
         return kind != "exit" and step.outcome == "never" and kind in ("read", "net")
 
@@ -240,7 +254,7 @@ class _Drawer:
             return True
         if not absent(call, errno) or path is None or path.startswith("/dev/"):
             return False
-        return basename(path) in self.searched or loader_file(path)
+        return basename(path) in self.searched or path in self.searched or loader_file(path)
 
     def leaf(self, step: Step) -> Node:
         """The step as a node of run 0."""

@@ -84,9 +84,14 @@ def digest(footprint: Footprint) -> Digest:
     valid = evidence.get("valid")
     replicates = capture.get("replicates") or 1
     seen = [row for row in rows(footprint, "sections") if "seen" in row and strongest(row)]
+    use_case = _optional(footprint.get("use_case"))
+    command = text.command(workload.get("argv")) or f"({capture.get('kind') or 'no command'})"
+    if replicates > 1 and use_case is not None and " + " in use_case:
+        cases = use_case.split(" + ")
+        use_case, command = f"{len(cases)} use cases", ", ".join(cases)
     return Digest(
-        command=text.command(workload.get("argv")) or f"({capture.get('kind') or 'no command'})",
-        use_case=_optional(footprint.get("use_case")),
+        command=command,
+        use_case=use_case,
         outcome=_outcome(workload),
         duration=text.duration(workload.get("duration_s")),
         machine=_words("Linux", environment.get("kernel"), environment.get("arch")),

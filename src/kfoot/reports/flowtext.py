@@ -138,8 +138,8 @@ def beside(command: Command) -> list[str]:
         )
         more = " and others" if len(command.quiet) > 6 else ""
         found.append(
-            f"{command.quiet.total():,} calls that manage memory, threads, signals or time are"
-            f" not drawn: {listed}{more}."
+            f"{command.quiet.total():,} calls that manage memory, threads, signals, time or open"
+            f" descriptors are not drawn: {listed}{more}."
         )
     if command.expected:
         listed = text.pairs(dict(command.expected.most_common(6)))

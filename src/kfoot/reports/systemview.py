@@ -187,25 +187,34 @@ def _compare(footprint: Footprint, baseline: Footprint, places: _Places) -> None
 
 
 def _applications(footprint: Footprint) -> tuple[Box, ...]:
-    names: dict[str, int] = {}
+    """Programs, the runtimes that run scripts (the script is the application), and libraries."""
+    programs: dict[str, int] = {}
+    runtimes: dict[str, int] = {}
     for row in rows(footprint, "processes"):
         name = text.clean(basename(str(row.get("exe") or "")) or "(unknown)")
-        names[name] = names.get(name, 0) + (row.get("calls") or 0)
-    runtimes = {name for name in names if name.rstrip("0123456789.") in _RUNTIMES}
+        calls = row.get("calls") or 0
+        if name.rstrip("0123456789.") not in _RUNTIMES:
+            programs[name] = programs.get(name, 0) + calls
+            continue
+        runtimes[name] = runtimes.get(name, 0) + calls
+        script = next(iter((row.get("argv") or [])[1:2]), "-")
+        if not script.startswith("-"):
+            name = text.clean(basename(script))
+            programs[name] = programs.get(name, 0) + calls
     libraries = {
         text.clean(basename(str(row.get("name"))))
         for row in rows(footprint, "objects")
         if row.get("kind") == "file" and _is_library(str(row.get("name")))
     }
     return (
-        Box("applications", "Applications", lines=_ranked(names, set(names) - runtimes)),
-        Box("runtimes", "Runtimes, shells", lines=_ranked(names, runtimes)),
+        Box("applications", "Applications", lines=_ranked(programs)),
+        Box("runtimes", "Runtimes, shells", lines=_ranked(runtimes)),
         Box("libraries", "System libraries", lines=sorted(libraries)),
     )
 
 
-def _ranked(calls: dict[str, int], names: set[str]) -> list[str]:
-    ranked = sorted(names, key=lambda name: (-calls[name], name))
+def _ranked(calls: dict[str, int]) -> list[str]:
+    ranked = sorted(calls, key=lambda name: (-calls[name], name))
     return [f"{name} {calls[name]:,}" for name in ranked]
 
 

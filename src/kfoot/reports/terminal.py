@@ -87,7 +87,7 @@ class _Summary:
             (tail, "green" if good else "red"),
         )
         if facts.use_case:
-            self._field("command", facts.command)
+            self._field("use cases" if "use cases" in facts.use_case else "command", facts.command)
         calls = "calls not counted" if facts.calls is None else text.times(facts.calls, "call")
         if facts.failed:
             calls += f" ({facts.failed:,} failed)"
