@@ -40,7 +40,7 @@ def draw(view: View) -> str:
     y = 0.0
     third = (WIDTH - 2 * GAP) / 3
     applications, runtimes, libraries = view.applications
-    y = _row(parts, [(applications, 2 * third + GAP), (runtimes, third)], y)
+    y = _row(parts, [(applications, 2 * third + GAP), (runtimes, third)], y, flow=True)
     y = _row(parts, [(libraries, WIDTH)], y, flow=True)
     y = _row(parts, [(view.interface, WIDTH)], y, flow=True)
     y = _columns(parts, view.columns, third, y)

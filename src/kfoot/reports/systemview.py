@@ -220,7 +220,7 @@ def _ranked(calls: dict[str, int]) -> list[str]:
 
 def _is_library(path: str) -> bool:
     name = basename(path)
-    return name.endswith(".so") or ".so." in name
+    return name.endswith(".so") or (".so." in name and not name.startswith("ld.so."))
 
 
 def _interface(footprint: Footprint) -> Box:
