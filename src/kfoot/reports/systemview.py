@@ -7,6 +7,7 @@ the atlas has a box, so that two views can be laid side by side.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os.path import basename
@@ -151,14 +152,20 @@ class _Places:
 
 
 def _fill(footprint: Footprint, places: _Places) -> None:
-    """List sections, then objects, in their boxes, most used first."""
+    """List sections, then objects, in their boxes, most used first. A section that has rows in
+    several areas of one box is one line."""
     found: list[tuple[int, int, str, Box]] = []
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    boxes: dict[str, Box] = {}
     for row in rows(footprint, "sections"):
-        tier = strongest(row)
-        if tier is not None:
-            most = max(row.get(name) or 0 for name in TIERS)
-            line = f"{text.clean(row.get('name'))} {most:,}"
-            found.append((0, -most, line, places.find(row.get("area"))))
+        box = places.find(row.get("area"))
+        boxes[box.key] = box
+        tiers = counts.setdefault((box.key, text.clean(row.get("name"))), Counter())
+        tiers.update({tier: row.get(tier) or 0 for tier in TIERS})
+    for (key, name), tiers in counts.items():
+        most = max(tiers.values())
+        if most:
+            found.append((0, -most, f"{name} {most:,}", boxes[key]))
     for row in rows(footprint, "objects"):
         if row.get("area") is not None and row.get("kind") in ("char", "block", "socket"):
             used = sum(number or 0 for number in (row.get("operations") or {}).values())
