@@ -143,13 +143,19 @@ def test_merging_charts_equals_charting_together() -> None:
 
 
 def test_captures_tell_ways_of_one_label_apart() -> None:
-    normal, busy = flow.chart([("trace", NORMAL)]), flow.chart([("trace", BUSY)])
+    normal, busy = flow.chart([("pump", NORMAL)]), flow.chart([("pump", BUSY)])
     command = only(flow.merge([normal, busy, normal], ["one", "two", "three"]))
     assert [(way.images, way.captures) for way in command.ways] == [
         (2, ["one", "three"]),
         (1, ["two"]),
     ]
     assert [way_label(command, index) for index in (0, 1)] == ["one, three", "two"]
+
+
+def test_captures_label_what_has_no_label() -> None:
+    charts = [flow.chart([(flow.UNNAMED, found)]) for found in (NORMAL, BUSY)]
+    command = only(flow.merge(charts, ["normal", "busy"]))
+    assert [way.label for way in command.ways] == ["normal", "busy"]
 
 
 def test_merging_does_not_change_its_inputs() -> None:

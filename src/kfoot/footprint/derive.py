@@ -153,7 +153,7 @@ def attribute(
         },
         **tables,
     }
-    label = manifest.use_case or " ".join(manifest.argv) or "trace"
+    label = manifest.use_case or " ".join(manifest.argv) or flow.UNNAMED
     chart = flow.chart(
         ((label, reading) for reading in evidence.calls), _Namer(names, objects).named
     )

@@ -21,6 +21,8 @@ from kfoot.footprint.flow_steps import Namer, Run, bare_namer, runs_of
 from kfoot.readers.reading import Reading
 
 SCHEMA = 1
+UNNAMED = "trace"
+"""Label of a recording that has neither a use case nor a command line (an import)."""
 MAX_PATHS = 12
 """Different ways through one command that are kept; further ones are counted."""
 
@@ -118,7 +120,8 @@ def chart(readings: Iterable[tuple[str, Reading]], namer: Namer = bare_namer) ->
 def merge(charts: Sequence[Chart], names: Sequence[str] = ()) -> Chart:
     """Charts of several captures as one; commands of the same name share a graph.
 
-    ``names`` are the captures' names, one for each chart, to tell ways of equal label apart.
+    ``names`` are the captures' names, one for each chart: they label what has no label and tell
+    ways of equal label apart.
     """
     commands: dict[str, Command] = {}
     for item, name in zip_longest(charts, names[: len(charts)]):
@@ -131,7 +134,8 @@ def merge(charts: Sequence[Chart], names: Sequence[str] = ()) -> Chart:
             for number, way in enumerate(theirs.ways):
                 path = [_only(theirs.nodes[index], number) for index in way.nodes]
                 captures = way.captures or ([name] if name is not None else [])
-                _add_way(mine, Way(way.label, [], way.images, captures), path)
+                label = name if way.label == UNNAMED and name is not None else way.label
+                _add_way(mine, Way(label, [], way.images, captures), path)
     return Chart(_ranked(commands.values()), sum(item.steps_cut for item in charts))
 
 

@@ -85,14 +85,14 @@ def digest(footprint: Footprint) -> Digest:
     replicates = capture.get("replicates") or 1
     seen = [row for row in rows(footprint, "sections") if "seen" in row and strongest(row)]
     use_case = _optional(footprint.get("use_case"))
-    command = text.command(workload.get("argv")) or f"({capture.get('kind') or 'no command'})"
+    command = _command(footprint)
     if replicates > 1 and use_case is not None and " + " in use_case:
         cases = use_case.split(" + ")
         use_case, command = f"{len(cases)} use cases", ", ".join(cases)
     return Digest(
         command=command,
         use_case=use_case,
-        outcome=_outcome(workload),
+        outcome=_outcome(workload, str(capture.get("kind"))),
         duration=text.duration(workload.get("duration_s")),
         machine=_words("Linux", environment.get("kernel"), environment.get("arch")),
         atlas=_atlas(environment.get("atlas")),
@@ -189,12 +189,23 @@ def _atlas(value: Any) -> str:
     return text.clean(value)
 
 
-def _outcome(workload: Row) -> str:
+def _command(footprint: Footprint) -> str:
+    """The command line: what was run, else what an imported trace began with."""
+    argv = (footprint.get("workload") or {}).get("argv")
+    if not argv:
+        first = next((row for row in rows(footprint, "processes") if row.get("argv")), {})
+        argv = first.get("argv") if first.get("parent") is None else None
+    return text.command(argv) or "(no command)"
+
+
+def _outcome(workload: Row, kind: str) -> str:
     status, signal = workload.get("exit_status"), workload.get("signal")
     if signal and not isinstance(signal, list):
         return f"killed by {text.clean(signal)}"
     if isinstance(status, list):
         return "exit " + ", ".join("?" if one is None else text.clean(one) for one in status)
+    if status is None and kind == "import":
+        return "imported"
     return "exit status unknown" if status is None else f"exit {text.clean(status)}"
 
 

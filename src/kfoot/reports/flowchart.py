@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 from kfoot.footprint.flow import Command
 from kfoot.footprint.flow_fold import Node
 from kfoot.reports import text
-from kfoot.reports.flowtext import FOLDED, branch, caption, failures, labels, place, times
+from kfoot.reports.flowtext import FOLDED, branch, caption, failures, labels, place, places, times
 
 SECONDS = 20.0
 """Longest time dot may take for one chart."""
@@ -97,8 +97,7 @@ def _node(command: Command, index: int, node: Node, name: str, parting: bool) ->
         rows += [(line, "item") for line in _loop_lines(command, node, 0)]
     if failed and not parting:
         rows.append((", ".join(failed), "note"))
-    if place(node):
-        rows.append((text.shorten(place(node), 60), "note"))
+    rows += [(text.shorten(found, 60), "note") for found in places(node)[:3]]
     label = "".join(_label_row(*row) for row in rows)
     shape = "box"
     if parting:

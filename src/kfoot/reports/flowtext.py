@@ -94,6 +94,13 @@ def place(node: Node) -> str:
     return " · ".join(text.clean(word) for word in (node.section, node.area) if word)
 
 
+def places(node: Node) -> list[str]:
+    """The places of a node, of a repeated box all that its steps have, in order."""
+    if node.kind != "loop":
+        return [place(node)] if place(node) else []
+    return list(dict.fromkeys(found for inner in node.body for found in places(inner)))
+
+
 def as_text(command: Command) -> str:
     """The whole chart as indented text."""
     return "\n".join(_written(command)) + "\n"

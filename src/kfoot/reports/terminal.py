@@ -78,7 +78,7 @@ class _Summary:
 
     def _head(self) -> None:
         facts = self.facts
-        good = facts.outcome == "exit 0"
+        good = facts.outcome in ("exit 0", "imported")
         tail = facts.outcome if good else f"{facts.outcome} !"
         room = self.width - len(tail) - 8
         self._line(
