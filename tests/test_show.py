@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import os
@@ -89,6 +90,29 @@ def test_report_of_the_capture(
     assert "/nowhere/to/be/found" in text
     assert "cat /dev/zero" in text
     assert "process start-up" in text
+
+
+def test_the_published_pump_traces_make_one_chart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = Path(__file__).parent / "data" / "strace"
+    for name, file in (("normal", "reservoir"), ("busy", "reservoir.busy")):
+        trace = str(data / f"strace.mdt-{file}.txt.zst")
+        words = ["import", trace, "--arch", "x86_64", "-o", str(tmp_path / name)]
+        assert cli.main(words) == 0
+    captures = [str(tmp_path / "normal.kfoot"), str(tmp_path / "busy.kfoot")]
+    page = tmp_path / "report.html"
+    assert cli.main(["report", *captures, "-o", str(page)]) == 0
+    text = html.unescape(page.read_text())
+    assert "flock = EAGAIN: locked by another process: device busy (busy)" in text
+    assert "flock worked (normal)" in text
+    normal, busy = (json.loads(shown(capsys, path, "--json")) for path in captures)
+    assert [(row["name"], row["driver"], row["calls"]) for row in normal["ioctls"]] == [
+        ("SPI_IOC_MESSAGE", "spidev", 315)
+    ]
+    assert busy["ioctls"] == []
+    flock = next(row for row in busy["syscalls"] if row["name"] == "flock")
+    assert flock["errnos"] == {"EAGAIN": 1}
 
 
 def test_report_says_what_is_wrong_with_the_output(

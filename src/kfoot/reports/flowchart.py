@@ -97,7 +97,8 @@ def _node(command: Command, index: int, node: Node, name: str, parting: bool) ->
         rows += [(line, "item") for line in _loop_lines(command, node, 0)]
     if failed and not parting:
         rows.append((", ".join(failed), "note"))
-    rows += [(text.shorten(found, 60), "note") for found in places(node)[:3]]
+    role = "item" if node.kind == "loop" else "note"
+    rows += [(text.shorten(found, 60), role) for found in places(node)[:3]]
     label = "".join(_label_row(*row) for row in rows)
     shape = "box"
     if parting:

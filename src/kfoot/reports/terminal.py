@@ -78,13 +78,13 @@ class _Summary:
 
     def _head(self) -> None:
         facts = self.facts
-        good = facts.outcome in ("exit 0", "imported")
-        tail = facts.outcome if good else f"{facts.outcome} !"
+        style = {"exit 0": "green", "imported": "", "exit status unknown": ""}.get(facts.outcome)
+        tail = facts.outcome if style is not None else f"{facts.outcome} !"
         room = self.width - len(tail) - 8
         self._line(
             ("kfoot ", "bold"),
             (text.shorten(facts.use_case or facts.command, room).ljust(room + 1), "bold"),
-            (tail, "green" if good else "red"),
+            (tail, "red" if style is None else style),
         )
         if facts.use_case:
             self._field("use cases" if "use cases" in facts.use_case else "command", facts.command)
