@@ -1,9 +1,10 @@
 """Take the README's picture of a report with a real Chromium: screenshot.py REPORT.html OUT.png.
 
-    python scripts/screenshot.py demo/report.html docs/report.png            (after `make demo`)
-    python scripts/screenshot.py --only flows --height 1500 pump.html docs/flowchart.png
+    python scripts/screenshot.py --only system-view --height 1150 demo/report.html docs/report.png
+    python scripts/screenshot.py --only flows --height 1000 pump.html docs/flowchart.png
 
-where pump.html is the merged report of tests/data/strace/strace.mdt-reservoir{,.busy}.txt.zst.
+after `make demo`; pump.html is the merged report of strace.mdt-reservoir.txt.zst and
+strace.mdt-reservoir.busy.txt.zst in tests/data/strace.
 """
 
 from __future__ import annotations
