@@ -38,7 +38,8 @@ def _nothing_left_in_tracefs() -> Iterator[None]:
     fcntl.flock(folder, fcntl.LOCK_EX)
     yield
     os.close(folder)
-    assert wait_for(lambda: not _orphans(instances))
+    # Turning all events off takes the kernel seconds when both CPUs are busy.
+    assert wait_for(lambda: not _orphans(instances), 60)
 
 
 def _orphans(instances: Path) -> list[str]:
@@ -49,7 +50,7 @@ def _orphans(instances: Path) -> list[str]:
     ]
 
 
-def wait_for(true: Callable[[], object], seconds: float = 10) -> bool:
+def wait_for(true: Callable[[], object], seconds: float = 30) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if true():
@@ -60,7 +61,7 @@ def wait_for(true: Callable[[], object], seconds: float = 10) -> bool:
 
 def kfoot(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*KFOOT, *words], capture_output=True, text=True, env=ENV, check=False, timeout=60, **more
+        [*KFOOT, *words], capture_output=True, text=True, env=ENV, check=False, timeout=300, **more
     )
 
 
@@ -231,7 +232,7 @@ def test_killing_strace_is_a_loss_and_the_workload_goes_on(tmp_path: Path) -> No
     tracer = child_of(process.pid, "strace")
     assert tracer is not None
     os.kill(tracer, signal.SIGKILL)
-    assert process.wait(30) == 5
+    assert process.wait(120) == 5
     assert "detached" in kinds(tmp_path / "a.kfoot")
     assert manifest(tmp_path / "a.kfoot")["closed"]
 
@@ -253,6 +254,9 @@ def test_killing_kfoot_leaves_nothing_behind_and_a_capture_that_opens(tmp_path: 
     assert kept["closed"] is False
     assert "strace.txt" in kept["collectors"][0]["files"]
     assert b"execve" in raw(tmp_path / "a.kfoot", "strace.txt")
+    shown = kfoot("show", "a.kfoot", cwd=tmp_path)
+    assert shown.returncode == 3, shown.stderr
+    assert "not closed" in shown.stdout
 
 
 def test_sigterm_is_passed_on(tmp_path: Path) -> None:
@@ -263,7 +267,7 @@ def test_sigterm_is_passed_on(tmp_path: Path) -> None:
     )
     assert wait_for((tmp_path / "on").exists)
     process.terminate()
-    assert process.wait(30) == 44
+    assert process.wait(120) == 44
     assert manifest(tmp_path / "a.kfoot")["closed"]
     assert kinds(tmp_path / "a.kfoot") == []
 
@@ -279,7 +283,7 @@ def test_interrupting_the_wait_for_a_daemon_keeps_what_there_is(tmp_path: Path) 
     time.sleep(0.5)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0
     assert Path(f"/proc/{daemon}").exists()
     os.kill(daemon, signal.SIGKILL)
     assert kinds(tmp_path / "a.kfoot") == ["detached"]
@@ -294,7 +298,7 @@ def terminal(command: list[str], folder: Path, typed: list[tuple[str, bytes]]) -
         os.execve(command[0], command, ENV)
     seen = b""
     todo = list(typed)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     with suppress(OSError):
         while select.select([fd], [], [], max(0, end - time.monotonic()))[0]:
             piece = os.read(fd, 65536)
@@ -436,6 +440,39 @@ def test_watching_the_whole_system(tmp_path: Path) -> None:
     assert raw(capture, "ftrace/tasks.txt").startswith(b"1\t1\t0\t")
 
 
+@pytest.mark.slow
+def test_elisas_procedure_in_small(tmp_path: Path) -> None:
+    """Issue 2, show 7: a busy system, all events, no overrun, the tail left out, their tables."""
+    needs("tracefs")
+    busy = (
+        "while :; do find /usr/share >/dev/null; dd if=/dev/zero of=x bs=4k count=99; sleep 1; done"
+    )
+    with subprocess.Popen(
+        ["sh", "-c", busy], cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as load:
+        words = ["watch", "--duration", "20s", "--trim-tail", "3s", "-o", "a"]
+        done = subprocess.run(
+            [*KFOOT, *words], cwd=tmp_path, env=ENV, capture_output=True, text=True, check=False
+        )
+        os.killpg(load.pid, signal.SIGKILL)
+    assert done.returncode == 0, done.stderr
+    capture = tmp_path / "a.kfoot"
+    kept = manifest(capture)
+    assert kept["losses"] == []
+    assert kept["collectors"][0]["options"]["events_refused"] == 0
+    assert kept["window"]["trimmed_s"] == 3
+    assert kept["window"]["to_s"] - kept["window"]["from_s"] == pytest.approx(17, abs=1)
+    footprint = json.loads((capture / "footprint.json").read_bytes())
+    assert footprint["evidence"]["valid"]
+    events = {(row["system"], row["name"]): row["count"] for row in footprint["events"]}
+    assert events["sched", "sched_switch"] > 100
+    calls = {row["name"]: row["calls"] for row in footprint["syscalls"]}
+    assert calls["getdents64"] > 1000
+    assert {"vfs", "mm", "process"} <= {row["name"] for row in footprint["areas"]}
+    for when in ("before", "after"):
+        assert json.loads((capture / "system" / f"{when}.json").read_bytes())["interrupts"]
+
+
 def test_watching_ends_with_the_process_it_watches(tmp_path: Path) -> None:
     needs("tracefs")
     with subprocess.Popen(["sleep", "2"]) as sleeper:
@@ -454,7 +491,7 @@ def test_ctrl_c_ends_watching_early_and_keeps_everything(tmp_path: Path) -> None
     assert wait_for(lambda: (tmp_path / "a.kfoot/raw/ftrace/cpu0.pages").exists())
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0
     kept = manifest(tmp_path / "a.kfoot")
     assert kept["closed"]
     assert "the tail is in" in kept["not_recorded"][-1]
@@ -502,7 +539,7 @@ def test_nohup_holds_for_watching(tmp_path: Path) -> None:
     )
     assert wait_for((tmp_path / "a.kfoot/raw/ftrace/cpu0.pages").exists)
     process.send_signal(signal.SIGHUP)
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0
     kept = manifest(tmp_path / "a.kfoot")
     assert kept["ended"] - kept["started"] > 1.4
 
