@@ -167,6 +167,20 @@ def test_dot_that_hangs_is_given_up(reservoir: flow.Chart) -> None:
     assert flowchart.draw(reservoir.commands[0], "c0", seconds=0.0001) is None
 
 
+def test_slow_charts_become_text_within_the_time_for_all(
+    footprint: dict[str, Any], reservoir: flow.Chart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("dot")
+    monkeypatch.setattr(flowchart, "SECONDS", 0.001)
+    page = html.unescape(render(footprint, reservoir))
+    assert "Laying out this chart took too long" in page
+    assert "flock = EAGAIN" in page
+
+
+def test_no_order_recorded_is_said(footprint: dict[str, Any]) -> None:
+    assert "the order of calls was not recorded" in render(footprint)
+
+
 def long_chart(length: int) -> flow.Chart:
     """Two runs of ``length`` different steps each that part and meet now and then."""
     command = flow.Command("long")

@@ -19,7 +19,7 @@ from kfoot.reports import text
 from kfoot.reports.flowtext import FOLDED, branch, caption, failures, labels, place, places, times
 
 SECONDS = 20.0
-"""Longest time dot may take for one chart."""
+"""Longest time dot may take for the charts of one report."""
 _LOOP_LINES = 9
 _SVG = "{http://www.w3.org/2000/svg}"
 _LINK = "{http://www.w3.org/1999/xlink}href"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -135,10 +136,11 @@ def _cell(row: Row, column: Column) -> Cell:
 
 def _charts(chart: Chart | None) -> list[dict[str, Any]]:
     found = []
-    budget = flowchart.SECONDS
+    until = time.monotonic() + flowchart.SECONDS
     for number, command in enumerate(chart.commands[:MAX_CHARTS] if chart else []):
         name = f"c{number}"
-        drawing = flowchart.draw(command, name, budget)
+        left = until - time.monotonic()
+        drawing = flowchart.draw(command, name, left) if left > 0 else None
         found.append(
             {
                 "name": name,
