@@ -89,7 +89,7 @@ class AtlasView:
         if system is None and ":" in name:
             system, _, name = name.partition(":")
         found = tuple(
-            Event(row[0], row[1], Place(*row[4:]))
+            Event(row[0], row[1], Place(row[3], *row[5:]))
             for row in self._select("events", "name", name)
             if system in (None, row[0])
         )

@@ -37,6 +37,7 @@ class Event(NamedTuple):
     system: str
     name: str
     place: Place
+    """Of the code that fires it; the header that declares it mostly lies in include/trace."""
 
 
 class Function(NamedTuple):

@@ -69,10 +69,11 @@ def tabulate(
 def _find(key: EventKey, names: Names, reading: Reading) -> tuple[str | None, Place]:
     """System and place of an event. ftrace text prints no system; where the atlas knows several
     events of that name in different areas, none is guessed."""
-    if key.system == "syscalls" and key.name.startswith(_SYSCALL_EVENT):
+    if key.system in ("syscalls", None) and key.name.startswith(_SYSCALL_EVENT):
         abi = names.abi_of_machine(reading)
         row = names.atlas.syscall(abi, key.name.split("_", 2)[2]) if abi else None
-        return "syscalls", row.place if row else NOWHERE
+        if row is not None:
+            return "syscalls", row.place
     rows = names.atlas.event(key.name, key.system)
     if not rows:
         return key.system, NOWHERE

@@ -102,7 +102,8 @@ class Events(Builder):
                     fields = classes.get((path, event.of), anywhere.get(event.of, ()))
                 by, how = areas.file(event.system, event.name, path)
                 area = context.area_of(by)
-                section = context.section_of(path)
+                # Most headers lie in include/trace, which says TRACING of all of them.
+                section = context.section_of(by)
                 rows.append((event.system, event.name, fields, by, path, section, area, how))
         rows += self._syscall_events(context)
         return {"events": rows}
@@ -129,7 +130,7 @@ class Events(Builder):
                     found[entry.removeprefix("sys_"), row.file] = row.area_file or row.file
         rows: list[Row] = []
         for (name, file), by in sorted(found.items()):
-            place = (context.section_of(file), context.area_of(by), "event-of-syscall")
+            place = (context.section_of(by), context.area_of(by), "event-of-syscall")
             for side in ("sys_enter", "sys_exit"):
                 rows.append(("syscalls", f"{side}_{name}", (), by, file, *place))
         return rows
