@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-ANGLE = r"<(?:[^<>-]|->?|<[^<>]*>)*>"
+ANGLE = r"(?:<(?:[^<>]|<[^<>]*>)*>|<[A-Za-z][\w-]*:\[[^<>]*->[^<>]*\]>)"
 """A decoration of a descriptor or pid. strace writes < and > of a name as \\74 and \\76; what is
-left is the arrow of a socket pair and one nested level (``</dev/null<char 1:3>>``)."""
+left is one nested level (``</dev/null<char 1:3>>``) and the arrow of a connected socket."""
 DECORATION = rf"{ANGLE}(?:\(deleted\))?"
 
 _PID = rf"(?:\[pid +(?=\d))?(\d{{1,7}})(?:{ANGLE})?\]? +"

@@ -13,6 +13,8 @@ from kfoot.readers.reading import Object
 from kfoot.readers.strace_args import unescape
 
 EPHEMERAL = 32768
+LIMIT = 200_000
+"""Objects told apart: a hostile trace may name another on every line."""
 BEYOND = Object("unknown", "[further objects]", how="followed")
 """Stands for all objects beyond the limit."""
 _CACHE = 1 << 16
@@ -84,8 +86,8 @@ def connection(text: str) -> str:
 class Objects:
     """The objects of one reading; a better word about one replaces the worse in its place."""
 
-    def __init__(self, limit: int = 200_000) -> None:
-        self.limit = limit
+    def __init__(self) -> None:
+        self.limit = LIMIT
         self.beyond = 0
         """Objects that were not told apart because there were more than ``limit``."""
         self.rows: list[Object] = []
@@ -105,11 +107,13 @@ class Objects:
         return index
 
     def _new(self, row: Object) -> int:
-        if len(self.rows) >= self.limit:
-            self.beyond += 1
-            return self.limit - 1
-        self.rows.append(row if len(self.rows) < self.limit - 1 else BEYOND)
-        return len(self.rows) - 1
+        if len(self.rows) < self.limit - 1:
+            self.rows.append(row)
+            return len(self.rows) - 1
+        if len(self.rows) < self.limit:
+            self.rows.append(BEYOND)
+        self.beyond += 1
+        return self.limit - 1
 
     def unknown(self) -> int:
         """A descriptor of which nothing is known."""
