@@ -34,6 +34,19 @@ _LABEL = re.compile(
 )
 _CALL = re.compile(rb"\b((?:k|\w+_|__)?sys_\w+|(?:kernel|do|vfs|compat|__do)_\w+)\b")
 _COND = re.compile(rb"^COND_SYSCALL(_COMPAT)?\((\w+)\)|^cond_syscall\((\w+)\)", re.M)
+_CORE = (
+    "arch/",
+    "block/",
+    "fs/",
+    "init/",
+    "io_uring/",
+    "ipc/",
+    "kernel/",
+    "mm/",
+    "net/",
+    "security/",
+)
+"""Elsewhere (drivers/pci, drivers/char/random.c) entries are defined by SYSCALL_DEFINE only."""
 _QUICK = (b"SYSCALL", b"sys_", b"kernel_", b"do_", b"compat_", b"sigreturn")
 
 
@@ -73,6 +86,8 @@ def wants(path: str) -> bool:
 
 def scan(path: str, data: bytes) -> Facts | None:
     """The definitions in one source file."""
+    if not path.startswith(_CORE) and b"SYSCALL" not in data:
+        return None
     if not any(word in data for word in _QUICK):
         return None
     optional: list[str] = []

@@ -32,6 +32,7 @@ BUILDERS: tuple[str, ...] = (
     "sockets:Sockets",
     "devices:Devices",
     "events:Events",
+    "functions:Functions",
 )
 """Rule-sets as "module:Class" below kfoot.atlas.build."""
 
