@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -192,6 +193,93 @@ def test_a_32_bit_process_is_announced(tmp_path: Path) -> None:
     done = kfoot("run", "--collector", "strace", "-o", "a", "./tiny", cwd=tmp_path)
     assert done.returncode == 3
     assert b"runs in 32 bit mode" in raw(tmp_path / "a.kfoot", "strace.txt")
+
+
+def test_without_tracefs_it_says_what_is_missing(tmp_path: Path) -> None:
+    needs("root", "strace", "tracefs")
+    script = f"umount {TRACING} && exec {' '.join(KFOOT)} run -o a -- true"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script],
+        cwd=tmp_path,
+        env=ENV,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    kept = manifest(tmp_path / "a.kfoot")
+    assert [entry["name"] for entry in kept["collectors"]] == ["strace"]
+    assert any("tracefs is not mounted (mount -t tracefs" in why for why in kept["not_recorded"])
+    assert os.path.ismount(TRACING), "the mount namespace was to be a private one"
+
+
+def test_where_ptrace_is_forbidden_it_says_so(tmp_path: Path) -> None:
+    """It is forbidden to whoever is traced already."""
+    needs("strace", "tracefs")
+    done = subprocess.run(
+        ["strace", "-f", "-o", os.devnull, *KFOOT, "run", "--collector", "strace", "--", "true"],
+        cwd=tmp_path,
+        env=ENV,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 125
+    assert "ptrace(2) is not permitted here" in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_ordinary_user_gets_strace_and_hears_what_is_missing(tmp_path: Path) -> None:
+    needs("root", "strace")
+    user = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    # The tests' own interpreter may lie in root's home.
+    paths = [ENV["PYTHONPATH"], *(path for path in sys.path if path.endswith("site-packages"))]
+    env = {**ENV, "PYTHONPATH": ":".join(paths), "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/"}
+    check = "import kfoot.collect.session, zstandard, pyarrow"
+    python = next(
+        (
+            name
+            for name in (sys.executable, "/usr/bin/python3")
+            if subprocess.run([*user, name, "-c", check], env=env, capture_output=True).returncode
+            == 0
+        ),
+        None,
+    )
+    if python is None:
+        pytest.skip("no interpreter that an ordinary user may run")
+    home = Path("/tmp") / f"kfoot-test-{os.getpid()}"
+    home.mkdir(mode=0o777)
+    home.chmod(0o777)
+    try:
+        done = subprocess.run(
+            [*user, python, "-m", "kfoot", "run", "-o", "a", "--", "sh", "-c", "exit 6"],
+            cwd=home,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 6, done.stderr
+        kept = manifest(home / "a.kfoot")
+        assert [entry["name"] for entry in kept["collectors"]] == ["strace"]
+        assert kept["losses"] == []
+        assert "trace events: only root may use tracefs (sudo kfoot ...)" in kept["not_recorded"]
+    finally:
+        shutil.rmtree(home)
+
+
+def test_closed_standard_files_stay_closed(tmp_path: Path) -> None:
+    needs("strace")
+    script = f"{' '.join(KFOOT)} run --quiet -o a -- sh -c 'ls -l /proc/$$/fd >seen' <&- >&- 2>&-"
+    subprocess.run(["sh", "-c", script], cwd=tmp_path, env=ENV, check=False)
+    plain = "sh -c 'ls -l /proc/$$/fd >plain' <&- >&- 2>&-"
+    subprocess.run(["sh", "-c", plain], cwd=tmp_path, check=True)
+
+    def open_files(name: str) -> list[str]:
+        return re.findall(r" (\d+) -> ", (tmp_path / name).read_text())
+
+    assert open_files("seen") == open_files("plain")
+    assert manifest(tmp_path / "a.kfoot")["losses"] == []
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     module.configure(parser)
     try:
         status: int = module.run(parser.parse_args(rest))
-        sys.stdout.flush()
+        if sys.stdout is not None:  # started with it closed
+            sys.stdout.flush()
     except KfootError as error:
         if name in _RECORDING and error.status == 2:
             error.status = 125

@@ -9,6 +9,7 @@ and the SIGCONT that ended it; the first call is the workload's ``execve``.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -107,8 +108,8 @@ class Strace:
         argv = [program, *self._options, "-o", str(self._file)]
         for pid in scope.pids:
             argv += ["-p", str(pid)]
-        reader, writer = os.pipe()
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        reader, writer = map(_no_standard_file, os.pipe())
+        null = _no_standard_file(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
         try:
             self._pid = os.posix_spawn(
                 program,
@@ -228,6 +229,15 @@ class Strace:
                     break
                 self._stderr += piece[: max(0, _KEPT_STDERR - len(self._stderr))]
         os.close(pipe)
+
+
+def _no_standard_file(fd: int) -> int:
+    """Where kfoot was started with a standard file closed, a new descriptor takes its number."""
+    if fd > 2:
+        return fd
+    higher = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(fd)
+    return higher
 
 
 def _tracer(pid: int) -> int | None:

@@ -165,8 +165,9 @@ class Workload:
         self._report, report = os.pipe()
         # Blocked rather than handled: they wait until ``wait`` looks, and threads inherit it.
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._awaited)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # kfoot may be started with them closed
+                stream.flush()
         try:
             self.pid = os.fork()
         except OSError as error:
