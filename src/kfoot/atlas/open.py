@@ -53,11 +53,18 @@ def atlases() -> list[Found]:
     out = []
     for folder, shipped in ((user_folder(), False), (shipped_folder(), True)):
         found = [
-            Found(path, str(AtlasFile(path).header["release"]), shipped)
-            for path in sorted(folder.glob(f"*{SUFFIX}"))
+            Found(path, str(AtlasFile(path).header["release"]), shipped) for path in _files(folder)
         ]
         out += sorted(found, key=lambda atlas: version(atlas.release) or (), reverse=True)
     return out
+
+
+def _files(folder: Path) -> list[Path]:
+    """None where the folder is not there or may not be read: HOME may be another user's."""
+    try:
+        return sorted(folder / name for name in os.listdir(folder) if name.endswith(SUFFIX))
+    except OSError:
+        return []
 
 
 def version(release: str) -> tuple[int, int, int] | None:
