@@ -12,7 +12,7 @@ import zstandard
 
 from kfoot import readers
 from kfoot.errors import InputError, KfootError
-from kfoot.readers.files import LINE_LIMIT, Lines, bare_name, head
+from kfoot.readers.files import LINE_LIMIT, Lines, bare_name, head, plain_file
 
 TEXT = b"".join(b"line %d of some text\n" % n for n in range(200_000))
 PACKERS = {
@@ -105,3 +105,14 @@ def test_what_cannot_be_read_is_an_input_error(tmp_path: Path) -> None:
         readers.read([tmp_path / "foreign"])
     with pytest.raises(KfootError, match="no reader"):
         readers.reader("nonsense")
+
+
+def test_a_packed_file_is_unpacked_for_readers_that_seek(tmp_path: Path) -> None:
+    plain, packed = tmp_path / "a", tmp_path / "a.gz"
+    plain.write_bytes(b"hello" * 1000)
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    with plain_file(plain) as path:
+        assert path == plain
+    with plain_file(packed) as path:
+        assert path.read_bytes() == plain.read_bytes()
+    assert not path.exists()

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import tempfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol
@@ -94,6 +96,21 @@ class Source:
         trace: TracebackType | None,
     ) -> None:
         self._file.close()
+
+
+@contextmanager
+def plain_file(path: Path) -> Iterator[Path]:
+    """The path of a file's unpacked bytes, for readers that must seek: ``path`` itself when it is
+    not packed, else a temporary file. A packed file that ends early gives what there is."""
+    with Source(path) as source:
+        if source.plain:
+            yield path
+            return
+        with tempfile.NamedTemporaryFile(prefix="kfoot-") as copy:
+            while block := source.read():
+                copy.write(block)
+            copy.flush()
+            yield Path(copy.name)
 
 
 def _zstd_error() -> type[Exception]:

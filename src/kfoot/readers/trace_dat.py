@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kfoot.errors import InputError
 from kfoot.readers.base import Options
+from kfoot.readers.files import plain_file
 from kfoot.readers.ftrace_format import PageFormat
 from kfoot.readers.ftrace_tally import NANOSECOND_CLOCKS, Tally, ioctl_number, until_ns
 from kfoot.readers.reading import Loss, Reading
@@ -35,11 +36,16 @@ class TraceDatReader:
         path = paths[0]
         if len(paths) > 1:
             raise InputError(paths[1], "is a second trace.dat", expected="one at a time")
+        with plain_file(path) as plain:
+            return self._read_plain(path, plain, options)
+
+    def _read_plain(self, path: Path, plain: Path, options: Options) -> Reading:
         try:
-            with path.open("rb") as file:
+            with plain.open("rb") as file:
                 found = parse(path, file)
         except OSError as error:
             raise InputError(path, f"cannot be read: {error.strerror}") from None
+        found.unpacked = plain
         if not found.buffers and found.has_text:
             raise InputError(
                 path,
@@ -81,14 +87,14 @@ def _where(found: TraceDat, buffer: Buffer) -> str:
 
 
 def _stream(found: TraceDat, data: CpuData, options: Options, broken: list[Loss]) -> Stream:
-    size = found.path.stat().st_size
+    size = found.bytes_at.stat().st_size
     here = max(0, min(data.size, size - data.offset))
     if here < data.size:
         lack = f"{found.path.name}/cpu{data.cpu}: {data.size - here} bytes behind the file's end"
         broken.append(Loss("truncated", lack, None))
 
     def blocks() -> Iterator[bytes]:
-        with found.path.open("rb") as file:
+        with found.bytes_at.open("rb") as file:
             if data.compressed:
                 try:
                     for chunk in chunks(found, file, data):
@@ -108,7 +114,7 @@ def _stream(found: TraceDat, data: CpuData, options: Options, broken: list[Loss]
                 if options.progress is not None:
                     options.progress(file.tell(), os.fstat(file.fileno()).st_size)
 
-    region = None if data.compressed else (found.path, data.offset, here)
+    region = None if data.compressed else (found.bytes_at, data.offset, here)
     return Stream(data.cpu, blocks, region)
 
 

@@ -73,6 +73,13 @@ class TraceDat:
     clock: str | None = None
     has_text: bool = False
     """It holds the text of a latency tracer, not pages."""
+    unpacked: Path | None = None
+    """Where the file's bytes are, when ``path`` itself is packed."""
+
+    @property
+    def bytes_at(self) -> Path:
+        """The file to seek in."""
+        return self.unpacked or self.path
 
 
 class _Cursor:
