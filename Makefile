@@ -33,7 +33,7 @@ lint: setup
 
 # The BPF objects shipped in the package; needs clang 14 or later and libbpf-dev.
 bpf:
-	python3 tools/build_bpf.py
+	python3 scripts/build_bpf.py
 
 clean:
 	rm -rf $(VENV) build dist demo .build src/*.egg-info

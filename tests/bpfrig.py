@@ -125,18 +125,19 @@ def _file(recorded: Recorded, name: str) -> Path:
 def tally_of(recorded: Recorded) -> Tally:
     """From the raw files: what each slot is, and how often."""
     tally = Tally()
-    slots: dict[int, raw.Call] = {}
+    shapes: dict[int, raw.Call] = {}
     executed: dict[int, str] = {}
-    loose = []
+    loose: list[raw.Call | int] = []
     for record in raw.records(_file(recorded, "records")):
         if isinstance(record, raw.Step):
-            continue
-        if record.kind == raw.Kind.EXEC:
+            if record.flags & raw.Flag.LOOSE:
+                loose.append(record.shape)
+        elif record.kind == raw.Kind.EXEC:
             executed[record.other] = record.path or ""
-        elif record.kind == raw.Kind.CALL and record.slot == raw.NO_SLOT:
-            loose.append(record)
         elif record.kind == raw.Kind.CALL:
-            slots[record.slot] = record
+            shapes[record.shape] = record
+            if record.flags & raw.Flag.LOOSE:
+                loose.append(record)
 
     def add(call: raw.Call, n: int) -> None:
         path = executed[call.image] if call.flags & raw.Flag.EXECUTED else call.path
@@ -146,9 +147,9 @@ def tally_of(recorded: Recorded) -> Tally:
         tally.add(call.abi, call.nr, error, paths, call.args, n)
 
     for row in raw.rows(_file(recorded, "counts")):
-        add(slots[row.slot], row.calls)
-    for call in loose:
-        add(call, 1)
+        add(shapes[row.shape], row.calls)
+    for one in loose:
+        add(shapes[one] if isinstance(one, int) else one, 1)
     return tally
 
 

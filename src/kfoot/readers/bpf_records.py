@@ -16,7 +16,7 @@ from kfoot.readers.files import BLOCK, Source
 MAGIC = b"kfootbpf"
 COUNTS_MAGIC = b"kfootcnt"
 FORMAT = 1
-NO_SLOT = 0xFFFFFFFF
+NONE = 0xFFFFFFFF
 NEVER = 0xFFFF
 """The error number of a call that did not return, in the rows of ``counts``."""
 
@@ -25,7 +25,7 @@ _RING_BUSY, _RING_DISCARDED, _RING_LENGTH = 1 << 31, 1 << 30, (1 << 30) - 1
 _LONGEST = 1 << 16
 """No record is longer; a longer one means the file is damaged."""
 _HEAD = struct.Struct("<HHIIIQ")
-_STEP = struct.Struct("<qQ")
+_STEP = struct.Struct("<qQII")
 _ARGS = struct.Struct("<6Q")
 _CALL = struct.Struct("<qQ6QIIHHIII16s")
 _OBJECT = struct.Struct("<QIIHHHH16s40s16s16sHHI")
@@ -60,6 +60,7 @@ class Flag(IntFlag):
     NO_LATENCY = 256
     CHANGED = 512
     EXECUTED = 1024
+    LOOSE = 2048
 
 
 class Seen(NamedTuple):
@@ -85,7 +86,7 @@ class Call(NamedTuple):
 
     kind: int
     flags: int
-    slot: int
+    shape: int
     tid: int
     pid: int
     ns: int
@@ -114,15 +115,16 @@ class Call(NamedTuple):
 
 
 class Step(NamedTuple):
-    """struct step: one more call of a combination."""
+    """struct step: a call whose shape another record describes."""
 
     flags: int
-    slot: int
+    shape: int
     tid: int
     pid: int
     ns: int
     result: int
     latency: int
+    image: int
     args: tuple[int, ...]
     """Empty unless every call was recorded in order."""
 
@@ -130,8 +132,8 @@ class Step(NamedTuple):
 class Row(NamedTuple):
     """One combination's count."""
 
-    slot: int
     image: int
+    shape: int
     nr: int
     error: int
     abi: int
@@ -204,15 +206,15 @@ def decode(data: bytes, at: int, end: int) -> Call | Step | None:
     """One record of ``data[at:end]``; None for one that is too short or of a kind not known."""
     if end - at < _HEAD.size:
         return None
-    kind, flags, slot, tid, pid, ns = _HEAD.unpack_from(data, at)
+    kind, flags, shape, tid, pid, ns = _HEAD.unpack_from(data, at)
     at += _HEAD.size
     if kind == Kind.STEP:
         if end - at < _STEP.size:
             return None
-        result, latency = _STEP.unpack_from(data, at)
+        result, latency, image, _ = _STEP.unpack_from(data, at)
         whole = end - at >= _STEP.size + _ARGS.size
         args = _ARGS.unpack_from(data, at + _STEP.size) if whole else ()
-        return Step(flags, slot, tid, pid, ns, result, latency, args)
+        return Step(flags, shape, tid, pid, ns, result, latency, image, args)
     if kind not in _WHOLE or end - at < _CALL_BYTES - _HEAD.size:
         return None
     result, latency, *rest = _CALL.unpack_from(data, at)
@@ -229,7 +231,7 @@ def decode(data: bytes, at: int, end: int) -> Call | Step | None:
         parts.append(data[at : min(at + length, end)])
         at += length
     return Call(
-        kind, flags, slot, tid, pid, ns, result, latency, args, image, nr, abi, error,
+        kind, flags, shape, tid, pid, ns, result, latency, args, image, nr, abi, error,
         other, other2, spare, _c_string(comm), first, second,
         _text(parts[0].rstrip(b"\0")) if parts[0] else None,
         parts[1], parts[2],

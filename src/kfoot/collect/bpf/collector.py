@@ -8,11 +8,11 @@ Layout of ``raw/bpf/`` (reader ``bpf``):
 ``records``
     The magic ``kfootbpf``, the format's number (u32), 4 zero bytes, then the records as the ring
     buffer held them: each with its 8-byte header (length and flags), padded to 8. struct call and
-    struct step of src/records.h: one record with all detail for each new combination, a small one
-    for each of its next occurrences (for every one with ``sequence``), one for each fork, exec
-    and exit.
+    struct step of src/records.h: one record with all detail for each *shape* (what was called, on
+    what, with which result), small ones for the first occurrences of a shape in each process image
+    (for every one with ``sequence``), one for each fork, exec and exit.
 ``counts``
-    The magic ``kfootcnt``, format, 4 zero bytes, then for each combination slot, image, number,
+    The magic ``kfootcnt``, format, 4 zero bytes, then for each combination image, shape, number,
     error, ABI, calls and nanoseconds, summed over the CPUs.
 """
 

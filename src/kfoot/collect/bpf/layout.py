@@ -11,8 +11,8 @@ from kfoot.collect.bpf.roles import table
 
 FORMAT = 1
 _CONFIG = struct.Struct("<QQ8I8s")
-COMBINATION = struct.Struct("<IIIHBB")
-"""struct combination: slot, image, nr, error, abi, owed."""
+COMBINATION = struct.Struct("<IIIIHH")
+"""struct combination: slot, image, shape, nr, error, abi."""
 COUNT = struct.Struct("<QQ")
 """struct count: calls, latency."""
 EVENT_COUNT = struct.Struct("<4Q")

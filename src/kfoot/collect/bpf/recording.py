@@ -33,7 +33,7 @@ FOLDER = "bpf"
 _RECORDS_MAGIC = b"kfootbpf" + struct.pack("<II", FORMAT, 0)
 _COUNTS_MAGIC = b"kfootcnt" + struct.pack("<II", FORMAT, 0)
 _ROW = struct.Struct("<IIIHHQQ")
-"""One row of ``counts``: slot, image, nr, error, ABI, calls, nanoseconds."""
+"""One row of ``counts``: image, shape, nr, error, ABI, calls, nanoseconds."""
 _PROGRAMS = ("on_newtask", "on_exec", "on_task_exit", "on_exit", "on_enter")
 """In the order they are attached: tasks first, so that no call is seen of a task not yet known."""
 _EVERY = 0xFFFFFFFF
@@ -144,6 +144,7 @@ class Detail:
         loaded.set(".rodata", config.pack(self._abis))
         loaded.set(".data", struct.pack("<I", first_image))
         for name, entries in (
+            ("shapes", config.slots),
             ("combinations", config.slots),
             ("counts", config.slots),
             ("ring", self._wishes.ring_bytes),
@@ -228,10 +229,10 @@ class Detail:
                 for i, slot in enumerate(slots):
                     if slot not in known:
                         continue
-                    _, image, nr, error, abi, _ = known[slot]
+                    key = known[slot][1:]
                     numbers = struct.unpack_from(f"<{2 * cpus}Q", values, i * size)
                     calls, ns = sum(numbers[::2]), sum(numbers[1::2])
-                    file.write(_ROW.pack(slot, image, nr, error, abi, calls, ns))
+                    file.write(_ROW.pack(*key, calls, ns))
                     written += 1
                 if slots[-1] >= total:
                     break

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Combinations and their counts. */
+/* Shapes, combinations and their counts. */
 #ifndef KFOOT_COUNT_H
 #define KFOOT_COUNT_H
 
@@ -7,16 +7,17 @@
 
 #define NEVER 0xffff
 
+/* A call on its way to being counted. */
+struct found {
+	u64 shape_key, key;
+	u32 shape, slot; /* NONE: not known yet */
+	u32 owed;	 /* the shape is known, its record was not sent */
+};
+
 /* A call that executes another program belongs to the image that made it. */
 static __always_inline u32 image_of(struct task_state *state)
 {
 	return state->program ? state->before : state->image;
-}
-
-static __always_inline u64 key_of(struct task_state *state, u64 hash, u32 error)
-{
-	hash = mix(hash, ((u64)state->nr << 32) | (error << 8) | state->abi);
-	return mix(hash, image_of(state)) | 1;
 }
 
 static __always_inline u64 with_files(u64 hash, u64 first, u64 second)
@@ -31,38 +32,61 @@ static __always_inline int must_fold(struct task_state *state)
 	return state->named >= config.named || *(volatile u32 *)&next_slot >= config.slots / 2;
 }
 
-/* The slot of a known combination, or NO_SLOT. `owed` is set when its record was not sent. */
-static __always_inline u32 find(struct task_state *state, u64 key, u32 *owed)
+static __always_inline void find(struct task_state *state, u64 hash, u32 error,
+				 struct found *found)
 {
-	struct remembered *last = &state->cache[(key >> 32) & (REMEMBERED - 1)];
 	struct combination *known;
+	struct remembered *last;
+	struct shape *shape;
 
-	if (last->key == key)
-		return last->slot;
-	known = bpf_map_lookup_elem(&combinations, &key);
-	if (!known)
-		return NO_SLOT;
-	if (known->owed) {
-		*owed = 1;
-	} else {
-		last->key = key;
-		last->slot = known->slot;
+	found->shape_key = mix(hash, ((u64)state->nr << 32) | (error << 8) | state->abi);
+	found->key = mix(found->shape_key, image_of(state)) | 1;
+	last = &state->cache[(found->key >> 32) & (REMEMBERED - 1)];
+	if (last->key == found->key) {
+		found->slot = last->slot;
+		found->shape = last->shape;
+		return;
 	}
-	return known->slot;
+	known = bpf_map_lookup_elem(&combinations, &found->key);
+	if (!known)
+		return;
+	found->slot = known->slot;
+	found->shape = known->shape;
+	shape = bpf_map_lookup_elem(&shapes, &found->shape_key);
+	if (shape && shape->owed) {
+		found->owed = 1;
+		return;
+	}
+	last->key = found->key;
+	last->slot = known->slot;
+	last->shape = known->shape;
 }
 
-static __always_inline void owe(u64 key, u32 owed)
+/* The shape's number: an old one, or a new one whose record is owed. */
+static __always_inline void find_shape(struct found *found, u32 limit)
 {
-	struct combination *known = bpf_map_lookup_elem(&combinations, &key);
+	struct shape fresh = { .owed = 1 }, *known;
 
-	if (known)
-		known->owed = owed;
+	known = bpf_map_lookup_elem(&shapes, &found->shape_key);
+	if (!known && *(volatile u32 *)&next_shape < limit) {
+		fresh.id = __sync_fetch_and_add(&next_shape, 1);
+		bpf_map_update_elem(&shapes, &found->shape_key, &fresh, BPF_NOEXIST);
+		known = bpf_map_lookup_elem(&shapes, &found->shape_key);
+	}
+	if (known) {
+		found->shape = known->id;
+		found->owed = known->owed;
+	} else {
+		found->owed = 1; /* no room: described again and again */
+	}
 }
 
-static __always_inline u32 insert(struct task_state *state, u64 key, u32 error, u32 limit)
+static __always_inline void insert(struct task_state *state, struct found *found, u32 error,
+				   u32 limit)
 {
 	struct combination fresh = {
 		.image = image_of(state),
+		.shape = found->shape,
 		.nr = state->nr,
 		.error = error,
 		.abi = state->abi,
@@ -71,37 +95,51 @@ static __always_inline u32 insert(struct task_state *state, u64 key, u32 error, 
 	long failed;
 
 	if (*(volatile u32 *)&next_slot >= limit)
-		return NO_SLOT;
+		return;
 	fresh.slot = __sync_fetch_and_add(&next_slot, 1);
 	if (fresh.slot >= config.slots)
-		return NO_SLOT;
-	failed = bpf_map_update_elem(&combinations, &key, &fresh, BPF_NOEXIST);
-	if (!failed)
-		return fresh.slot;
+		return;
+	failed = bpf_map_update_elem(&combinations, &found->key, &fresh, BPF_NOEXIST);
+	if (!failed) {
+		found->slot = fresh.slot;
+		return;
+	}
 	/* Another processor was faster: the slot just taken stays empty. */
-	known = failed == -EEXIST ? bpf_map_lookup_elem(&combinations, &key) : 0;
-	return known ? known->slot : NO_SLOT;
+	known = failed == -EEXIST ? bpf_map_lookup_elem(&combinations, &found->key) : 0;
+	if (known)
+		found->slot = known->slot;
 }
 
-static __always_inline void send_step(u32 slot, struct task_state *state, s64 result, u64 latency,
-				      u32 flags)
+/* The record of a shape was sent, or could not be. */
+static __always_inline void settle(u64 shape_key, u32 owed)
+{
+	struct shape *shape = bpf_map_lookup_elem(&shapes, &shape_key);
+
+	if (shape)
+		shape->owed = owed;
+}
+
+static __always_inline void send_step(struct task_state *state, struct found *found, s64 result,
+				      u64 latency, u32 flags)
 {
 	u64 id = bpf_get_current_pid_tgid();
 	struct step step;
 
 	step.head.kind = RECORD_STEP;
 	step.head.flags = flags;
-	step.head.slot = slot;
+	step.head.shape = found->shape;
 	step.head.tid = id;
 	step.head.pid = id >> 32;
 	step.head.ns = state->ns;
 	step.result = result;
 	step.latency = latency;
+	step.image = image_of(state);
+	step.unused = 0;
 	__builtin_memcpy(step.args, state->args, sizeof(step.args));
 	if (bpf_ringbuf_output(&ring, &step,
 			       config.sequence ? sizeof(step) : sizeof(step) - sizeof(step.args),
 			       wake()))
-		note(STAT_STEPS_DROPPED);
+		note(flags & FLAG_LOOSE ? STAT_DROPPED : STAT_STEPS_DROPPED);
 }
 
 /* Add one call to its slot; gives how many this processor has counted there. */

@@ -12,18 +12,17 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* What the hash of the call and the record of it share. */
+/* A call that has ended, until it is counted and described. */
 struct finished {
 	s64 result;
 	u64 latency;
-	u64 key;
 	struct file *returned;
-	u32 slot, error, used;
+	u32 error, used;
 };
 
 static __always_inline void send_detail(struct scratch *s, struct task_state *state,
 					const volatile struct role *role, struct finished *done,
-					u32 owed)
+					struct found *found)
 {
 	struct task_struct *task = (void *)bpf_get_current_task_btf();
 	u16 path = s->call.path, path2 = s->call.path2, address = s->call.sockaddr;
@@ -33,7 +32,7 @@ static __always_inline void send_detail(struct scratch *s, struct task_state *st
 	s->call.path = path;
 	s->call.path2 = path2;
 	s->call.sockaddr = address;
-	s->call.head.slot = done->slot;
+	s->call.head.shape = found->shape;
 	if (state->ns)
 		s->call.head.ns = state->ns;
 	else
@@ -75,10 +74,8 @@ static __always_inline void send_detail(struct scratch *s, struct task_state *st
 		s->file2 = (u64)done->returned;
 	}
 	s->call.head.flags = flags;
-	if (send_call(s, done->used))
-		owe(done->key, 1);
-	else if (owed)
-		owe(done->key, 0);
+	if (!send_call(s, done->used))
+		settle(found->shape_key, 0);
 }
 
 static __always_inline int finish(struct task_struct *task, struct task_state *state, s64 result,
@@ -87,9 +84,10 @@ static __always_inline int finish(struct task_struct *task, struct task_state *s
 	const volatile struct role *role = role_of(state);
 	struct sight sight = state->sight, sight2 = state->sight2;
 	struct finished done = { .result = result };
+	struct found found = { .slot = NONE, .shape = NONE };
 	struct scratch *s = scratch();
-	u64 hash = config.seed, n;
-	u32 owed = 0, named;
+	u64 hash = config.seed, n = 0;
+	u32 named;
 
 	if (!s)
 		return 0;
@@ -137,48 +135,45 @@ static __always_inline int finish(struct task_struct *task, struct task_state *s
 	}
 
 	named = sight.id != sight.kind || sight2.id != sight2.kind;
-	done.key = key_of(state, with_files(hash, sight.id, sight2.id), done.error);
-	done.slot = find(state, done.key, &owed);
-	if (done.slot == NO_SLOT && named && must_fold(state)) {
-		done.key = key_of(state, with_files(~hash, sight.kind, sight2.kind), done.error);
-		done.slot = find(state, done.key, &owed);
+	find(state, with_files(hash, sight.id, sight2.id), done.error, &found);
+	if (found.slot == NONE && named && must_fold(state)) {
+		find(state, with_files(~hash, sight.kind, sight2.kind), done.error, &found);
 		s->call.head.flags |= FLAG_FOLDED;
 		named = 0;
 	}
-	if (done.slot != NO_SLOT) {
-		n = add(done.slot, done.latency);
-		if (owed)
-			send_detail(s, state, role, &done, owed);
-		else if (n <= config.first)
-			send_step(done.slot, state, result, done.latency, s->call.head.flags);
-		return 0;
+	if (found.slot == NONE) {
+		/* Paths are without bound: a quarter of all room is kept for calls without. */
+		u32 limit = role->path ? config.slots - config.slots / 4 : config.slots;
+
+		find_shape(&found, limit);
+		if (found.shape != NONE)
+			insert(state, &found, done.error, limit);
+		state->named += named;
 	}
-	/* Paths are without bound: a quarter of the slots is kept for calls that have none. */
-	done.slot = insert(state, done.key, done.error,
-			   role->path ? config.slots - config.slots / 4 : config.slots);
-	if (done.slot == NO_SLOT)
+	if (found.slot == NONE) {
 		note(STAT_FULL);
-	else
-		add(done.slot, done.latency);
-	state->named += named;
-	send_detail(s, state, role, &done, owed);
+		s->call.head.flags |= FLAG_LOOSE;
+	} else {
+		n = add(found.slot, done.latency);
+	}
+	if (found.owed)
+		send_detail(s, state, role, &done, &found);
+	else if (n <= config.first)
+		send_step(state, &found, result, done.latency, s->call.head.flags);
 	return 0;
 }
 
 /* A descriptor about to be closed: if this is its first close, describe it now. */
 static __always_inline void describe_before_close(struct task_state *state, struct file *file)
 {
-	u64 key = key_of(state, with_files(config.seed, state->sight.id, 0), 0);
+	struct found found = { .slot = NONE };
 	struct scratch *s = scratch();
-	u32 owed = 0;
 
-	if (!s || find(state, key, &owed) != NO_SLOT)
+	find(state, with_files(config.seed, state->sight.id, 0), 0, &found);
+	if (found.slot == NONE && must_fold(state))
+		find(state, with_files(~config.seed, state->sight.kind, 0), 0, &found);
+	if (found.slot != NONE || !s || bpf_map_lookup_elem(&shapes, &found.shape_key))
 		return;
-	if (must_fold(state)) {
-		key = key_of(state, with_files(~config.seed, state->sight.kind, 0), 0);
-		if (find(state, key, &owed) != NO_SLOT)
-			return;
-	}
 	start_record(s, state, RECORD_OBJECT);
 	s->file = (u64)file;
 	send_call(s, 0);

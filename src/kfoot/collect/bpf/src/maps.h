@@ -36,10 +36,11 @@ struct sight {
 	u64 kind, id;
 };
 
+/* The last combinations of a task, to save it the hash table. */
 struct remembered {
 	u64 key;
 	u32 slot;
-	u32 unused;
+	u32 shape;
 };
 #define REMEMBERED 16
 
@@ -69,15 +70,30 @@ struct {
 	__type(value, struct task_state);
 } tasks SEC(".maps");
 
-/* Combination to slot. The key is a 64-bit hash with a random seed; the value repeats what it was
- * made of, so that a count is never without its call even if its record was lost. */
+/*
+ * What was called, on what, with which result: described to user space once, by one record, however
+ * many processes do it. The key is a 64-bit hash with a random seed.
+ */
+struct shape {
+	u32 id;
+	u32 owed; /* its record did not fit the ring */
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, u64);
+	__type(value, struct shape);
+} shapes SEC(".maps");
+
+/* A shape in one process image: what is counted. Number, error and ABI are repeated, so that a
+ * count is never without its call even if the shape's record was lost. */
 struct combination {
 	u32 slot;
 	u32 image;
+	u32 shape;
 	u32 nr;
 	u16 error;
-	u8 abi;
-	u8 owed; /* its record did not fit the ring */
+	u16 abi;
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -147,6 +163,7 @@ struct {
 u32 next_image = 1; /* alone in .data: user space sets it */
 u32 alive;	    /* followed tasks; first in .bss, user space reads it */
 u32 next_slot;
+u32 next_shape;
 
 static __always_inline void note(u32 index)
 {

@@ -47,12 +47,12 @@ struct config {
 enum record { RECORD_CALL = 1, RECORD_STEP, RECORD_OBJECT, RECORD_FORK, RECORD_EXEC, RECORD_EXIT,
 	      RECORD_ADOPT };
 
-#define NO_SLOT 0xffffffffu
+#define NONE 0xffffffffu
 
 struct head {
 	u16 kind;
 	u16 flags;
-	u32 slot;  /* which combination; NO_SLOT: this record is the count */
+	u32 shape; /* what was called with which result: a combination is that and an image */
 	u32 tid, pid;
 	u64 ns;	   /* CLOCK_MONOTONIC, when the call was entered */
 };
@@ -69,12 +69,15 @@ enum flag {
 	FLAG_NO_LATENCY = 256, /* skipped by seccomp or a tracer: exit without enter */
 	FLAG_CHANGED = 512,   /* the descriptor stood for something else at exit */
 	FLAG_EXECUTED = 1024, /* the path is in the record of the exec */
+	FLAG_LOOSE = 2048,    /* there was no room to count it: this record is the count */
 };
 
 struct step {
 	struct head head;
 	s64 result;
 	u64 latency;
+	u32 image;
+	u32 unused;
 	u64 args[ARGS]; /* only with config.sequence */
 };
 

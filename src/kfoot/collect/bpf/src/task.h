@@ -98,7 +98,7 @@ static __always_inline void start_record(struct scratch *s, struct task_state *s
 
 	__builtin_memset(&s->call, 0, sizeof(s->call));
 	s->call.head.kind = kind;
-	s->call.head.slot = NO_SLOT;
+	s->call.head.shape = NONE;
 	s->call.head.tid = id;
 	s->call.head.pid = id >> 32;
 	s->call.head.ns = bpf_ktime_get_ns();
