@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from kfoot.collect.base import Ability, Collector
-from kfoot.collect.bpf.collector import Bpf
 from kfoot.collect.ftrace import Ftrace
 from kfoot.collect.strace import Strace
 from kfoot.collect.watchdog import Watchdog
 from kfoot.errors import RecordError
 
 Make = Callable[[Watchdog], Collector]
+
+
+def _bpf(watchdog: Watchdog) -> Collector:
+    # It needs the atlas for its tables: 40 ms that a run with strace shall not pay.
+    from kfoot.collect.bpf.collector import Bpf
+
+    return Bpf(watchdog)
+
+
 COLLECTORS: dict[str, Make] = {
-    "bpf": Bpf,
+    "bpf": _bpf,
     "strace": Strace,
     "ftrace": Ftrace,
 }
