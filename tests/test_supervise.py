@@ -136,3 +136,12 @@ def test_waits_for_what_outlives_the_command_until_interrupted() -> None:
     ended = workload.wait(left=lambda: True, outlived=tell)
     workload.close()
     assert (ended.exit_status, told, workload.interrupted) == (0, [True], True)
+
+
+def test_works_from_another_thread_too() -> None:
+    """As in a notebook, where the main thread is busy with something else."""
+    found: list[Ended] = []
+    thread = threading.Thread(target=lambda: found.append(ran("sh", "-c", "exit 5")))
+    thread.start()
+    thread.join(20)
+    assert [ended.exit_status for ended in found] == [5]
