@@ -206,3 +206,18 @@ def test_decorations_are_believed(kitchen: Path, tmp_path: Path) -> None:
     assert f"{work}/folder/inside" in names
     assert f'{work}/x) = 3 <y>, "z" = -1 EIO (no)\n\x01é' in names
     assert not any(digits in name for name in names for digits in ("pipe:[", "socket:["))
+
+
+def test_a_sleep_cut_short_by_a_signal(tmp_path: Path) -> None:
+    """As ``timeout 0.3 sleep 3`` prints it: the one errno name with an underscore."""
+    trace = tmp_path / "trace"
+    trace.write_text(
+        "9 1795173094.1 clock_nanosleep(CLOCK_REALTIME, 0, {tv_sec=3, tv_nsec=0},"
+        "  <unfinished ...>\n"
+        "8 1795173094.2 getpid() = 8 <0.000009>\n"
+        "9 1795173094.3 <... clock_nanosleep resumed>{tv_sec=2, tv_nsec=731461655})"
+        " = ? ERESTART_RESTARTBLOCK (Interrupted by signal) <0.273161>\n"
+    )
+    reading = read(trace)
+    assert reading.unparsed == 0
+    assert tally(reading)[1]["clock_nanosleep", "ERESTART_RESTARTBLOCK"] == 1
