@@ -251,6 +251,19 @@ def test_trace_dat(tmp_path: Path, kind: str) -> None:
     assert reading.losses == []
 
 
+def test_a_packed_trace_dat(tmp_path: Path) -> None:
+    import zstandard
+
+    path = tmp_path / "trace.dat.zst"
+    packed = zstandard.ZstdCompressor().compress(DATS["6"]())
+    path.write_bytes(packed)
+    reading = DAT.read([path], Options())
+    assert (reading.calls, reading.source) == (TWO_CPUS_CALLS, "trace.dat.zst")
+    path.write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(InputError, match=r"trace\.dat\.zst: "):
+        DAT.read([path], Options())
+
+
 def test_statistics_in_trace_dat_are_losses(tmp_path: Path) -> None:
     stats = {0: b"entries: 4\noverrun: 5\ndropped events: 0\n", 1: b"overrun: 0\n"}
     for data in (

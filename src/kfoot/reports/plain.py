@@ -161,11 +161,12 @@ def _raw(row: Row, column: Column) -> str:
     if column.kind == "list":
         return text.listed(value)
     if column.kind == "argv":
-        return _tame(text.command(value))
-    return str(value) if column.kind == "count" else _tame(text.clean(value))
+        return tame(text.command(value))
+    return str(value) if column.kind == "count" else tame(text.clean(value))
 
 
-def _tame(value: str) -> str:
+def tame(value: str) -> str:
+    """A CSV cell that no spreadsheet runs as a formula."""
     return f"'{value}" if value.startswith(_FORMULA) else value
 
 
