@@ -76,13 +76,10 @@ class Manifest:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write beside and rename; keys sorted, one newline at the end."""
-    write_bytes(
-        path,
-        (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode(
-            "utf-8", "surrogateescape"
-        ),
-    )
+    """Write beside and rename; keys sorted, one newline at the end. Bytes of a name that are not
+    UTF-8 become JSON escapes, which read back as the same name."""
+    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_bytes(path: Path, data: bytes) -> None:
