@@ -15,6 +15,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from kfoot.footprint import flow
 from kfoot.footprint.flow_fold import Node
@@ -160,6 +162,22 @@ def test_the_drawn_chart_has_the_error_branch(reservoir: flow.Chart) -> None:
     assert "locked by another process: device busy" in words
     assert "×48" in words
     assert drawing.count('class="node parting"') == 1
+
+
+@settings(max_examples=25, deadline=None)
+@example('\\N \\l \\G \\\\ &amp; &#65; <b>x</b> ]]> "quoted" {a|b}')
+@example("\ufffe\ud800\x00\x1b\u202e\u00ad")
+@given(st.text(min_size=1, max_size=40))
+def test_any_name_is_drawn_as_it_is(name: str) -> None:
+    needs("dot")
+    node = Node(name, "open", "openat", name, name, name, {0: Counter(ok=1)})
+    command = flow.Command("x", True, [flow.Way("a", [0])], [node])
+    drawing = flowchart.draw(command, "c0")
+    assert drawing is not None
+    words = [found.text for found in ElementTree.fromstring(drawing).findall(".//{*}text")]
+    assert [word for word in words if word and word.strip()][:1] == [
+        part for part in [flowtext.caption(node).rstrip()] if part.strip()
+    ]
 
 
 def test_dot_that_hangs_is_given_up(reservoir: flow.Chart) -> None:

@@ -115,6 +115,40 @@ def test_the_published_pump_traces_make_one_chart(
     assert flock["errnos"] == {"EAGAIN": 1}
 
 
+def test_hostile_file_names_of_a_real_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("strace")
+    names = [
+        b"<img src=x onerror=alert(1)>",
+        b"\x1b]0;owned\x07\x1b[31m",
+        b"line\nfeed\rand\ttab",
+        b"\xff\xfe not text",
+        "\u202egnp.exe".encode(),
+        b"=cmd|' calc'!A0",
+        b"`|*_x_* [a](b) &amp;",
+        b"--option",
+    ]
+    monkeypatch.chdir(tmp_path)
+    for name in names:
+        Path(os.fsdecode(name)).write_bytes(b"x")
+    argv = ["cat", "--", *map(os.fsdecode, names)]
+    assert cli.main(["run", "--collector", "strace", "-o", "hostile", "--", *argv]) == 0
+    capsys.readouterr()
+    outputs = [
+        shown(capsys, "hostile.kfoot", *form)
+        for form in ([], ["--markdown"], ["--rst"], ["--csv", "objects"], ["--json"])
+    ]
+    assert cli.main(["report", "hostile.kfoot"]) == 0
+    page = Path("report.html").read_text("utf-8")
+    for output in (*outputs, page):
+        assert not set(output) & set("\x1b\x07\r\u202e")
+    assert "<img" not in page
+    assert html.unescape(page).count("<img src=x onerror=alert(1)>") > 0
+    read = csv.DictReader(io.StringIO(outputs[3]))
+    assert not any(value.startswith("=") for row in read for value in row.values())
+
+
 def test_report_says_what_is_wrong_with_the_output(
     capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -144,8 +144,8 @@ def _loop_lines(command: Command, node: Node, depth: int) -> list[str]:
 
 
 def _marked(value: str) -> str:
-    """Text inside dot's HTML-like labels. No entity may be left to dot's own decoding."""
-    return escape(value, quote=True) or " "
+    """Text inside dot's HTML-like labels, where dot decodes entities and expands \\N and \\G."""
+    return escape(value, quote=True).replace("\\", "\\\\") or " "
 
 
 def _quoted(value: str) -> str:
