@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 
 class Local:
@@ -15,7 +14,8 @@ class Local:
     def read(self, path: str) -> bytes | None:
         """A file's bytes; None when it cannot be read."""
         try:
-            return Path(path).read_bytes()
+            with open(path, "rb", buffering=0) as file:
+                return file.readall()
         except OSError:
             return None
 
@@ -25,8 +25,12 @@ class Local:
         return None if data is None else data.decode("utf-8", "surrogateescape")
 
     def link(self, path: str) -> str | None:
-        """Where a symbolic link points, all links followed; None when it is none."""
-        return os.path.realpath(path) if os.path.islink(path) else None
+        """Where a symbolic link points, as an absolute path; None when it is none. Links on the
+        way are not followed: sysfs has none, and there are hundreds to read."""
+        try:
+            return os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path)))
+        except OSError:
+            return None
 
     def list(self, path: str) -> list[str]:
         """Sorted names in a folder; none when it cannot be read."""
