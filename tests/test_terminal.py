@@ -115,6 +115,32 @@ def test_merged_footprints_say_what_was_in_all_and_what_in_some(
     assert re.search(r"in some only: 1\s+(· )?SPI SUBSYSTEM 1 of 2", out)
 
 
+@pytest.mark.parametrize(
+    ("kind", "watched", "title", "outcome"),
+    [
+        ("watch", "unit ssh.service", "kfoot watched: unit ssh.service", "watched"),
+        ("import", None, "kfoot node oref0-determine-basal iob.json", "imported"),
+        ("run", None, "kfoot node oref0-determine-basal iob.json", "exit status unknown"),
+    ],
+)
+def test_what_was_not_run_has_no_exit_status(
+    footprint: dict[str, Any], kind: str, watched: str | None, title: str, outcome: str
+) -> None:
+    footprint["use_case"] = None
+    footprint["capture"].update(kind=kind, watched=watched)
+    footprint["workload"].update(argv=[], exit_status=None)
+    first = summary(footprint).splitlines()[0]
+    assert first.startswith(title)
+    assert first.endswith(f" {outcome}")
+
+
+def test_a_failing_workload_is_marked(footprint: dict[str, Any]) -> None:
+    footprint["workload"]["exit_status"] = 3
+    assert summary(footprint).splitlines()[0].endswith(" exit 3 !")
+    footprint["workload"].update(exit_status=137, signal="SIGKILL")
+    assert summary(footprint).splitlines()[0].endswith(" killed by SIGKILL !")
+
+
 def test_an_almost_empty_footprint_is_no_error() -> None:
     assert "exit status unknown" in summary({"schema": 1})
 

@@ -41,7 +41,7 @@ def _wrong(value: Any, tables: dict[str, tuple[str, ...]]) -> Iterator[tuple[str
         if not _number(part.get("foreign_events")):
             yield f"{key}.foreign_events", "a number or null"
         for name, (fits, expected) in entries.items():
-            if name not in part or not fits(part[name]):
+            if (name not in part and name != "watched") or not fits(part.get(name)):
                 yield f"{key}.{name}", expected
     if not _text(value.get("use_case")):
         yield "use_case", "text or null"
@@ -185,6 +185,7 @@ _HEAD: dict[str, dict[str, Check]] = {
     },
     "capture": {
         "kind": (_text, "text or null"),
+        "watched": (_one_or_more(_text), "text or null"),
         "replicates": (_whole, "a number from 1 on"),
         "not_recorded": (_texts, "a list of text"),
         "raw_sha256": (lambda value: isinstance(value, dict), "an object"),

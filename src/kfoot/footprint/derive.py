@@ -146,6 +146,7 @@ def attribute(
         },
         "capture": {
             "kind": manifest.kind,
+            "watched": _watched(manifest),
             "replicates": 1,
             "not_recorded": [*manifest.not_recorded, *(system.before or {}).get("missing", [])],
             "raw_sha256": manifest.sha256,
@@ -189,6 +190,12 @@ def _notes(manifest: Manifest, evidence: Evidence, atlas: Atlas) -> list[str]:
             " those stops"
         )
     return notes
+
+
+def _watched(manifest: Manifest) -> str | None:
+    """What ``kfoot watch`` watched; a footprint holds no pids."""
+    words = manifest.extra.get("watched")
+    return "a process" if isinstance(words, str) and words.startswith("pid-") else words
 
 
 def _losses(manifest: Manifest, evidence: Evidence) -> list[contract.Row]:

@@ -74,6 +74,7 @@ def merge(footprints: Sequence[Footprint]) -> Footprint:
         "evidence": _evidence(footprints),
         "capture": {
             "kind": "merged",
+            "watched": _one([print_["capture"].get("watched") for print_ in footprints]),
             "replicates": sum(print_["capture"]["replicates"] for print_ in footprints),
             "not_recorded": sorted(
                 {note for print_ in footprints for note in print_["capture"]["not_recorded"]}

@@ -190,12 +190,19 @@ def _atlas(value: Any) -> str:
 
 
 def _command(footprint: Footprint) -> str:
-    """The command line: what was run, else what an imported trace began with."""
+    """What was run or watched, else what an imported trace began with."""
     argv = (footprint.get("workload") or {}).get("argv")
+    watched = (footprint.get("capture") or {}).get("watched")
+    if not argv and watched:
+        return _words("watched:", watched)
     if not argv:
         first = next((row for row in rows(footprint, "processes") if row.get("argv")), {})
         argv = first.get("argv") if first.get("parent") is None else None
     return text.command(argv) or "(no command)"
+
+
+_NO_EXIT = {"import": "imported", "watch": "watched"}
+"""Kinds of captures that end without a workload's exit status."""
 
 
 def _outcome(workload: Row, kind: str) -> str:
@@ -204,8 +211,8 @@ def _outcome(workload: Row, kind: str) -> str:
         return f"killed by {text.clean(signal)}"
     if isinstance(status, list):
         return "exit " + ", ".join("?" if one is None else text.clean(one) for one in status)
-    if status is None and kind == "import":
-        return "imported"
+    if status is None and kind in _NO_EXIT:
+        return _NO_EXIT[kind]
     return "exit status unknown" if status is None else f"exit {text.clean(status)}"
 
 

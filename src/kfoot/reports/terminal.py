@@ -41,6 +41,10 @@ def print_summary(
     _Summary(console, digest(footprint)).print()
 
 
+_OUTCOMES = {"exit 0": "green", "imported": "", "watched": "", "exit status unknown": ""}
+"""Outcomes that are no failure of the workload."""
+
+
 class _Summary:
     """Lines of one summary on one console."""
 
@@ -78,7 +82,7 @@ class _Summary:
 
     def _head(self) -> None:
         facts = self.facts
-        style = {"exit 0": "green", "imported": "", "exit status unknown": ""}.get(facts.outcome)
+        style = _OUTCOMES.get(facts.outcome)
         tail = facts.outcome if style is not None else f"{facts.outcome} !"
         room = self.width - len(tail) - 8
         self._line(
