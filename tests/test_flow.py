@@ -432,6 +432,30 @@ def test_a_fork_joins_the_start_up_of_what_it_executes() -> None:
     }
 
 
+def test_a_launcher_joins_the_start_up_of_what_it_becomes() -> None:
+    found = reading(("execve", None), ("execve", None), ("openat", "/dev/x"))
+    found.processes = [
+        Process(2, None, "/usr/bin/env", ("env", "mdt")),
+        Process(2, 0, "/usr/bin/mdt", ("mdt",)),
+    ]
+    first, second, opened = found.steps
+    found.steps = [first, second, opened._replace(process=1)]
+    command = only(flow.chart([("x", found)]))
+    assert command.name == "mdt"
+    assert command.main
+    assert texts(command) == ["process start-up", "openat /dev/x"]
+    assert command.nodes[0].body[0].count() == 2
+
+
+def test_other_files_are_no_rounds_of_a_loop() -> None:
+    def files(first: int) -> list[Wanted]:
+        return [("newfstatat", f"/data/{first + n}") for n in range(8)]
+
+    steps = [("ioctl A", "/dev/x"), *files(0), ("ioctl A", "/dev/x"), *files(10)]
+    command = only(flow.chart([("x", reading(*steps))]))
+    assert [node.kind for node in command.nodes] == ["ioctl", "files", "ioctl", "files"]
+
+
 def test_twenty_thousand_different_steps_are_cut_and_quick() -> None:
     steps: list[Wanted] = [(f"ioctl R{n}", "/dev/x") for n in range(20_000)]
     long = reading(*steps, ("exit_group", None, "never"))

@@ -48,6 +48,15 @@ class Node:
             return self.kind, tuple(node.key for node in self.body)
         return self.kind, self.text, self.section
 
+    @property
+    def exact(self) -> Key:
+        """What makes two nodes rounds of one loop: as ``key``, and the very same files."""
+        if self.kind == "files":
+            return self.kind, tuple(node.key for node in self.body)
+        if self.kind == "loop":
+            return self.kind, tuple(node.exact for node in self.body)
+        return self.key
+
     def count(self, run: int | None = None) -> int:
         """How often, in one run or in all."""
         tallies = self.tally.values() if run is None else [self.tally.get(run, Counter())]
@@ -233,7 +242,7 @@ def _common(values: Iterable[str | None]) -> str | None:
 def _loops(nodes: list[Node], period: int, run: int) -> list[Node]:
     """Neighbouring repetitions of ``period`` nodes folded, left to right."""
     numbers: dict[Key, int] = {}
-    keys = [numbers.setdefault(node.key, len(numbers)) for node in nodes]
+    keys = [numbers.setdefault(node.exact, len(numbers)) for node in nodes]
     result: list[Node] = []
     at = 0
     while at < len(nodes):

@@ -85,7 +85,13 @@ def runs_of(reading: Reading, namer: Namer = bare_namer) -> list[Run]:
         if after is not None and _is_fork(reading.processes, index):
             ahead.setdefault(after, []).extend([*ahead.pop(index, []), *found])
             continue
-        runs.append(_run(reading, index, ahead.pop(index, []), found, bool(forks[index]), namer))
+        before = ahead.pop(index, [])
+        run = _run(reading, index, before, found, bool(forks[index]), namer)
+        if after is not None and all(node.kind == "start" for node in run.nodes):
+            # An interpreter's launcher (env, a wrapper) that only became the next program.
+            ahead.setdefault(after, []).extend([*before, *found])
+            continue
+        runs.append(run)
     return [run for run in runs if run.nodes]
 
 
