@@ -21,6 +21,7 @@ from typing import Any
 from kfoot.collect.base import Recorded, Scope
 from kfoot.collect.bpf.collector import Bpf
 from kfoot.collect.bpf.recording import Wishes
+from kfoot.collect.bpf.ring import Heard
 from kfoot.readers import bpf_records as raw
 
 HEADERS = {
@@ -94,11 +95,12 @@ def under_bpf(
     *,
     cwd: Path | None = None,
     env: dict[str, str] | None = None,
+    heard: Heard | None = None,
     **options: Any,
 ) -> Recorded:
     """Record ``argv`` into ``folder``/bpf."""
     pid = fork_at_gate(argv, cwd, env)
-    collector = Bpf(wishes=Wishes(**options))
+    collector = Bpf(wishes=Wishes(**options), heard=heard)
     try:
         collector.start(Scope(pids=(pid,), gate=pid), folder)
         os.kill(pid, signal.SIGCONT)

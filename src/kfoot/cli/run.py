@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kfoot.errors import KfootError
 
@@ -40,10 +40,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--collector",
         default="auto",
         metavar="WORD",
-        help="auto (the best evidence this host gives), strace, ftrace, or several joined by +",
+        help="auto (the best evidence this host gives), bpf, strace, ftrace, several joined by +",
     )
     parser.add_argument(
         "--repeat", type=int, default=1, metavar="N", help="make N captures of one use case"
+    )
+    parser.add_argument(
+        "--sequence",
+        action="store_true",
+        help="record every call in order, not only the first of each kind (collector bpf)",
+    )
+    parser.add_argument(
+        "--print",
+        action="store_true",
+        help="print each call as it happens, in strace's notation, on stderr (collector bpf)",
     )
     parser.add_argument("--quiet", action="store_true", help="print no summary")
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
@@ -58,6 +68,12 @@ def run(args: argparse.Namespace) -> int:
         raise KfootError("no command was given", hint="kfoot run -- CMD ARGS")
     if args.repeat < 1:
         raise KfootError(f"--repeat {args.repeat}: at least 1")
+    options: dict[str, Any] = {"collector": args.collector}
+    if args.sequence or args.print:
+        from kfoot.cli.common_bpf import collector_word, makers
+
+        word = collector_word(args.collector, "--print" if args.print else "--sequence")
+        options = {"collector": word, "makers": makers(printed=args.print)}
     captures: list[Capture] = []
     for number in range(1, args.repeat + 1):
         captures.append(
@@ -65,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
                 command,
                 use_case=args.use_case,
                 out=_numbered(args.output, number) if args.repeat > 1 else args.output,
-                collector=args.collector,
+                **options,
                 say=lambda text: print(f"kfoot: {text}", file=sys.stderr),
             )
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from kfoot.collect.base import Ability, Collector
 from kfoot.collect.ftrace import Ftrace
@@ -48,21 +48,24 @@ ALL_OF = frozenset({"bpf"})
 
 
 def choose(
-    collector: str, watchdog: Watchdog, candidates: Sequence[tuple[str, ...]] = AUTO
+    collector: str,
+    watchdog: Watchdog,
+    candidates: Sequence[tuple[str, ...]] = AUTO,
+    makers: Mapping[str, Make] = COLLECTORS,
 ) -> tuple[list[Collector], list[str]]:
     """The collectors for ``--collector WORD`` and what is then not recorded, in words.
 
     ``collector`` is "auto", or names joined by "+" or ",". Raises RecordError when one that was
-    asked for by name, or all of auto, cannot work here.
+    asked for by name, or all of auto, cannot work here. ``makers`` make the collectors.
     """
     if collector != "auto":
-        return _named(collector, watchdog), _left_out(collector)
+        return _named(collector, watchdog, makers), _left_out(collector)
     abilities: dict[str, Ability] = {}
     made: dict[str, Collector] = {}
     for names in candidates:
         for name in names:
             if name not in abilities:
-                made[name] = COLLECTORS[name](watchdog)
+                made[name] = makers[name](watchdog)
                 abilities[name] = made[name].probe()
         if all(abilities[name].can for name in names):
             return [made[name] for name in names], [
@@ -72,14 +75,14 @@ def choose(
     raise RecordError(f"nothing can record here ({reasons})", hint="see `kfoot doctor`")
 
 
-def _named(words: str, watchdog: Watchdog) -> list[Collector]:
+def _named(words: str, watchdog: Watchdog, makers: Mapping[str, Make]) -> list[Collector]:
     chosen = []
     for name in words.replace("+", ",").split(","):
-        if name not in COLLECTORS:
+        if name not in makers:
             raise RecordError(
-                f"there is no collector {name!r}", hint=f"there are: auto, {', '.join(COLLECTORS)}"
+                f"there is no collector {name!r}", hint=f"there are: auto, {', '.join(makers)}"
             )
-        collector = COLLECTORS[name](watchdog)
+        collector = makers[name](watchdog)
         ability = collector.probe()
         if not ability.can:
             raise RecordError(f"{name} cannot record here: {ability.why_not}", hint=ability.mend)

@@ -16,7 +16,7 @@ from typing import Any
 
 from kfoot.capture import Capture
 from kfoot.collect.base import Scope
-from kfoot.collect.choice import choose
+from kfoot.collect.choice import COLLECTORS, Make, choose
 from kfoot.collect.recording import Recording, new_manifest
 from kfoot.collect.supervise import Program, Workload, resolve
 from kfoot.collect.watchdog import Watchdog
@@ -33,17 +33,19 @@ def record(
     collector: str = "auto",
     env: Mapping[str, str] | None = None,
     say: Say = lambda text: None,
+    makers: Mapping[str, Make] = COLLECTORS,
 ) -> Capture:
     """Run a command and record it. Returns the closed capture; its manifest has the exit status.
 
-    ``say`` gets lines for the user while it runs. Raises KfootError with status 126 or 127 when the
-    command cannot be run or found (no capture is left then), RecordError when kfoot fails.
+    ``makers`` make the collectors by name (a caller that wants one with other options gives its
+    own); ``say`` gets lines for the user while it runs. Raises KfootError with status 126 or 127
+    when the command cannot be run or found (no capture is left then), RecordError when kfoot fails.
     """
     program = resolve(argv[0], env)
     with ExitStack() as stack:
         watchdog = Watchdog()
         stack.callback(watchdog.close)
-        collectors, not_recorded = choose(collector, watchdog)
+        collectors, not_recorded = choose(collector, watchdog, makers=makers)
         manifest = new_manifest("run", use_case, argv, not_recorded)
         manifest.extra["program"] = _program(program)
         recording = Recording.begin(manifest, out, Path(argv[0]).name, collectors)

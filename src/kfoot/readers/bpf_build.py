@@ -237,16 +237,16 @@ class Build:
             start = self._start(call.second, call.name2, call.cwd, flags & Flag.AT2)
             second = Object("path", _from(path2, start) or "", how="argument")
         elif call.second.id or call.second.present:
-            second = self._seen(call.second, call.name2, b"", flags)
+            second = self.seen(call.second, call.name2, b"", flags)
         if flags & Flag.EXECUTED:
             return Object("path", self._executed.get(call.image, ""), how="argument"), second
         if flags & Flag.RESULT:
-            return self._seen(call.object, call.name, call.sockaddr, 0), second
+            return self.seen(call.object, call.name, call.sockaddr, 0), second
         if call.path:
             start = self._start(call.object, call.name, call.cwd, flags & Flag.AT)
             return Object("path", _from(call.path, start) or "", how="argument"), second
         if call.object.id or call.object.present:
-            found = self._seen(call.object, call.name, call.sockaddr, flags)
+            found = self.seen(call.object, call.name, call.sockaddr, flags)
             if call.sockaddr and found.kind == "socket" and (to := sockaddr(call.sockaddr)):
                 found = found._replace(name=to)
             return found, second
@@ -254,7 +254,8 @@ class Build:
             return socket_object(call.args[0], call.args[1], call.args[2]), second
         return None, second
 
-    def _seen(self, seen: raw.Seen, name: str | None, address: bytes, flags: int) -> Object:
+    def seen(self, seen: raw.Seen, name: str | None, address: bytes, flags: int) -> Object:
+        """What a descriptor in a record stands for."""
         folded = bool(flags & Flag.FOLDED)
         if not seen.present:
             known = self._named.get(seen.id, Object("unknown", ""))

@@ -98,7 +98,11 @@ class Ring:
         except OSError as error:
             self.failure = error
         if self._heard is not None:
-            self._heard(piece)
+            try:
+                self._heard(piece)
+            except Exception:
+                # Whoever listens (a terminal that went away) must not cost the recording.
+                self._heard = None
         piece.release()
         self._consumer[0] = at
         return at - begin
