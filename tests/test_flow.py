@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ from kfoot.footprint import flow
 from kfoot.footprint.flow_fold import MAX_NODES, Node
 from kfoot.footprint.flow_steps import command_name
 from kfoot.readers.base import Options
-from kfoot.readers.reading import Object, Process, Reading, Request, Step
-from kfoot.reports.flowtext import branch, way_label
+from kfoot.readers.reading import CallCount, CallKey, Object, Process, Reading, Request, Step
+from kfoot.reports.flowtext import beside, branch, way_label
 
 DATA = Path(__file__).parent / "data"
 Wanted = tuple[str, str | None, str] | tuple[str, str | None]
@@ -191,6 +192,7 @@ def test_json_round_trip() -> None:
                     "ways": [{"label": "a", "nodes": [3], "images": 1, "captures": []}],
                     "quiet": {},
                     "expected": {},
+                    "unplaced": {},
                     "cut": 0,
                 }
             ],
@@ -454,6 +456,66 @@ def test_other_files_are_no_rounds_of_a_loop() -> None:
     steps = [("ioctl A", "/dev/x"), *files(0), ("ioctl A", "/dev/x"), *files(10)]
     command = only(flow.chart([("x", reading(*steps))]))
     assert [node.kind for node in command.nodes] == ["ioctl", "files", "ioctl", "files"]
+
+
+def partly(full: Reading, first: int) -> Reading:
+    """``full`` as a recorder gives it that keeps the order of the first calls of each kind."""
+    result = Reading("bpf", "made up", full.processes, full.objects)
+    seen: Counter[CallKey] = Counter()
+    for step in full.steps:
+        key = CallKey(
+            step.process,
+            step.abi,
+            step.nr,
+            step.name,
+            step.outcome,
+            step.object,
+            None,
+            step.request,
+        )
+        seen[key] += 1
+        result.calls.setdefault(key, CallCount()).calls += 1
+        if seen[key] <= first:
+            result.steps.append(step)
+        else:
+            result.steps_cut += 1
+    return result
+
+
+def test_numbers_are_exact_where_order_was_recorded_in_part() -> None:
+    full, part = (only(flow.chart([("a", found)])) for found in (NORMAL, partly(NORMAL, 3)))
+    assert texts(part) == texts(full)
+    assert [node.count() for node in part.nodes] == [node.count() for node in full.nodes]
+    assert [inner.count() for inner in part.nodes[3].body] == [48, 48]
+    assert (part.quiet, part.expected) == (full.quiet, full.expected)
+    assert part.unplaced == {}
+
+
+def test_what_fits_several_boxes_is_given_to_none() -> None:
+    talk: list[Wanted] = [("ioctl A", "/dev/x"), ("ioctl B", "/dev/x")]
+    found = reading(*talk * 2, ("ioctl C", "/dev/x"), *talk * 50)
+    command = only(flow.chart([("a", partly(found, 4))]))
+    assert command.unplaced == {"ioctl A /dev/x": 48, "ioctl B /dev/x": 48}
+    assert [node.count() for node in command.nodes] == [2, 1, 2]
+    assert "96 calls came after the recorded order" in " ".join(beside(command))
+
+
+def test_a_loop_whose_rounds_do_not_add_up_says_at_least() -> None:
+    talk: list[Wanted] = [("ioctl A", "/dev/x"), ("ioctl B", "/dev/x")]
+    found = reading(*talk * 5, *[("ioctl B", "/dev/x")] * 7, ("ioctl C", "/dev/x"))
+    command = only(flow.chart([("a", partly(found, 3))]))
+    assert [(node.text, node.count()) for node in command.nodes] == [
+        ("repeat, at least", 3),
+        ("ioctl C /dev/x", 1),
+    ]
+    assert [node.count() for node in command.nodes[0].body] == [5, 12]
+
+
+def test_order_that_does_not_fit_the_counts_is_not_mixed_with_them() -> None:
+    found = partly(NORMAL, 3)
+    found.steps_cut += 1
+    command = only(flow.chart([("a", found)]))
+    assert command.nodes[3].count() == 3
 
 
 def test_twenty_thousand_different_steps_are_cut_and_quick() -> None:

@@ -50,9 +50,7 @@ def hostile_chart() -> flow.Chart:
     ]
     nodes[2].body = [nodes[0]]
     ways = [flow.Way(HOSTILE, [0, 1, 2, 3, 4])]
-    return flow.Chart(
-        [flow.Command(HOSTILE, True, ways, nodes, Counter({HOSTILE: 1}), Counter({HOSTILE: 1}), 1)]
-    )
+    return flow.Chart([flow.Command(HOSTILE, True, ways, nodes, *[Counter({HOSTILE: 1})] * 3, 1)])
 
 
 class Page(HTMLParser):

@@ -52,6 +52,8 @@ class Command:
     """Calls that are not drawn because they only manage memory, threads, signals or time."""
     expected: Counter[str] = field(default_factory=Counter)
     """Errors that are part of normal operation, as "openat ENOENT"."""
+    unplaced: Counter[str] = field(default_factory=Counter)
+    """Calls beyond the recorded order that have no single place in the chart, by caption."""
     cut: int = 0
     """Further process images whose way is not drawn."""
 
@@ -130,6 +132,7 @@ def merge(charts: Sequence[Chart], names: Sequence[str] = ()) -> Chart:
             mine.main |= theirs.main
             mine.quiet.update(theirs.quiet)
             mine.expected.update(theirs.expected)
+            mine.unplaced.update(theirs.unplaced)
             mine.cut += theirs.cut
             for number, way in enumerate(theirs.ways):
                 path = [_only(theirs.nodes[index], number) for index in way.nodes]
@@ -161,6 +164,7 @@ def _add_run(command: Command, label: str, run: Run) -> None:
     command.main |= run.main
     command.quiet.update(run.quiet)
     command.expected.update(run.expected)
+    command.unplaced.update(run.unplaced)
     _add_way(command, Way(label, []), run.nodes)
 
 
@@ -231,6 +235,7 @@ def _command_json(command: Command) -> dict[str, Any]:
         "nodes": [_node_json(node) for node in command.nodes],
         "quiet": dict(sorted(command.quiet.items())),
         "expected": dict(sorted(command.expected.items())),
+        "unplaced": dict(sorted(command.unplaced.items())),
         "cut": command.cut,
     }
 
@@ -266,6 +271,7 @@ def _command(data: dict[str, Any]) -> Command:
         nodes,
         Counter(data["quiet"]),
         Counter(data["expected"]),
+        Counter(data["unplaced"]),
         data["cut"],
     )
 

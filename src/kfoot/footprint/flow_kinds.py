@@ -49,7 +49,10 @@ _KINDS = {
 KIND = {name: kind for kind, names in _KINDS.items() for name in names.split()}
 
 _WOULD_BLOCK = frozenset({"EAGAIN", "EWOULDBLOCK", "EINTR", "EINPROGRESS", "ETIMEDOUT"})
-_ASKS_FOR_TERMINAL = frozenset({"TCGETS", "TCGETS2", "TIOCGWINSZ", "TIOCGPGRP"})
+_ASKS_FOR_TERMINAL = frozenset(
+    {"TCGETS", "TCGETS2", "TIOCGWINSZ", "TIOCGPGRP"}
+    | {0x5401, 0x802C542A, 0x5413, 0x540F}  # the same in asm-generic/ioctls.h
+)
 _ABSENT = frozenset({"ENOENT", "ENOTDIR"})
 _LOADER = (
     "/etc/ld.so.", "/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/", "/usr/local/lib/",
@@ -67,8 +70,9 @@ def kind_of(call: str) -> str:
     return KIND.get(call, "other")
 
 
-def normal_error(call: str, errno: str, request: str | None = None) -> bool:
-    """Whether the error says only "nothing yet" or "no terminal" (isatty(3) asks with TCGETS)."""
+def normal_error(call: str, errno: str, request: tuple[str | int | None, ...] = ()) -> bool:
+    """Whether the error says only "nothing yet" or "no terminal" (isatty(3) asks with TCGETS).
+    ``request`` is what is known of an ioctl's: name, number."""
     kind = kind_of(call)
     if errno == "never" or errno.startswith("ERESTART"):
         return True
@@ -87,7 +91,7 @@ def normal_error(call: str, errno: str, request: str | None = None) -> bool:
     if call in ("readlink", "readlinkat"):
         return errno == "EINVAL"  # "not a symbolic link", how realpath(3) walks a path
     if call == "ioctl":
-        return errno == "ENOTTY" and request in _ASKS_FOR_TERMINAL
+        return errno == "ENOTTY" and any(word in _ASKS_FOR_TERMINAL for word in request)
     return call in ("wait4", "waitid", "waitpid") and errno == "ECHILD"
 
 

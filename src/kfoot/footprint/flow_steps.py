@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from os.path import basename, dirname, splitext
 from typing import NamedTuple
 
+from kfoot.footprint.flow_counts import place, unordered
 from kfoot.footprint.flow_fold import Node, fold, fold_files, fold_uses, gather
 from kfoot.footprint.flow_kinds import absent, kind_of, loader_file, normal_error
 from kfoot.readers.reading import Process, Reading, Step
@@ -44,6 +45,8 @@ class Run:
     nodes: list[Node] = field(default_factory=list)
     quiet: Counter[str] = field(default_factory=Counter)
     expected: Counter[str] = field(default_factory=Counter)
+    unplaced: Counter[str] = field(default_factory=Counter)
+    """Calls beyond the recorded order that have no single place in the chart."""
 
 
 _SCRIPTED = re.compile(
@@ -56,6 +59,10 @@ _MOVING = (
     (re.compile(r"^(pipe|socket):\[\d+\]$"), r"\1"),
 )
 """Parts of a name that differ from run to run and say nothing."""
+
+
+_NAMELESS = {"fifo": "pipe", "socket": "socket", "anon": "anonymous inode"}
+"""What an object is called whose recorder gave no name."""
 
 
 def bare_namer(_reading: Reading, step: Step) -> Named:
@@ -73,23 +80,28 @@ def runs_of(reading: Reading, namer: Namer = bare_namer) -> list[Run]:
     for step in reading.steps:
         steps.setdefault(step.process, []).append(step)
     followed = _execs(reading.processes)
+    beyond = unordered(reading)
     forks = Counter(
         process.parent
         for process in reading.processes
         if process.parent is not None and reading.processes[process.parent].pid != process.pid
     )
     ahead: dict[int, list[Step]] = {}
+    rest: dict[int, list[Step]] = {}
     runs = []
     for index, found in steps.items():
         after = followed.get(index)
         if after is not None and _is_fork(reading.processes, index):
             ahead.setdefault(after, []).extend([*ahead.pop(index, []), *found])
+            rest.setdefault(after, []).extend([*rest.pop(index, []), *beyond.get(index, [])])
             continue
         before = ahead.pop(index, [])
-        run = _run(reading, index, before, found, bool(forks[index]), namer)
+        left = [*rest.pop(index, []), *beyond.get(index, [])]
+        run = _run(reading, index, (before, found, left), bool(forks[index]), namer)
         if after is not None and all(node.kind == "start" for node in run.nodes):
             # An interpreter's launcher (env, a wrapper) that only became the next program.
             ahead.setdefault(after, []).extend([*before, *found])
+            rest.setdefault(after, []).extend(left)
             continue
         runs.append(run)
     return [run for run in runs if run.nodes]
@@ -137,8 +149,14 @@ def command_name(process: Process) -> str:
 
 
 def _run(
-    reading: Reading, index: int, before: list[Step], steps: list[Step], forks: bool, namer: Namer
+    reading: Reading,
+    index: int,
+    parts: tuple[list[Step], list[Step], list[Step]],
+    forks: bool,
+    namer: Namer,
 ) -> Run:
+    """``parts``: what led to the image, its own steps, and calls beyond the recorded order."""
+    before, steps, left = parts
     process = reading.processes[index]
     run = Run(command_name(process), _is_main(reading.processes, index))
     inherited = process.parent is not None and _is_fork(reading.processes, index)
@@ -165,16 +183,26 @@ def _run(
         )
         run.nodes.append(box)
     run.nodes += fold(fold_files(fold(fold_uses(nodes, 0), 0), 0), 0)
+    if left:
+        calls = [drawn.leaf(step) for step in left if not drawn.folded(step)]
+        run.unplaced += place(run.nodes, calls)
     return run
 
 
 def _path(reading: Reading, step: Step) -> str | None:
+    """The name of what the step acted on, made equal between runs; None when there is none."""
     if step.object is None:
         return None
-    name = reading.objects[step.object].name
+    target = reading.objects[step.object]
+    name = target.name
     for pattern, word in _MOVING:
         name = pattern.sub(word, name)
-    return name or None
+    if name:
+        return name
+    if target.fstype and target.kind == "file":
+        return f"(file on {target.fstype})"
+    words = [target.family, target.type, target.protocol] if target.kind == "socket" else []
+    return " ".join(word for word in words if word) or _NAMELESS.get(target.kind)
 
 
 class _Drawer:
@@ -239,9 +267,7 @@ class _Drawer:
         call = named.call
         kind = kind_of(call)
         path = _path(self.reading, step)
-        if step.outcome not in ("ok", "never") and self._expected(
-            call, step.outcome, path, named.request
-        ):
+        if step.outcome not in ("ok", "never") and self._expected(step, call, path, named.request):
             self.run.expected[f"{call} {step.outcome}"] += step.times
             return True
         if kind == "quiet" and step.outcome in ("ok", "never"):
@@ -255,8 +281,9 @@ class _Drawer:
             return True
         return kind != "exit" and step.outcome == "never" and kind in ("read", "net")
 
-    def _expected(self, call: str, errno: str, path: str | None, request: str | None) -> bool:
-        if normal_error(call, errno, request):
+    def _expected(self, step: Step, call: str, path: str | None, request: str | None) -> bool:
+        errno = step.outcome
+        if normal_error(call, errno, (request, step.request.nr if step.request else None)):
             return True
         if not absent(call, errno) or path is None or path.startswith("/dev/"):
             return False

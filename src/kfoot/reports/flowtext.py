@@ -151,6 +151,13 @@ def beside(command: Command) -> list[str]:
     if command.expected:
         listed = text.pairs(dict(command.expected.most_common(6)))
         found.append(f"{command.expected.total():,} expected errors are folded away: {listed}.")
+    if command.unplaced:
+        listed = text.pairs(dict(command.unplaced.most_common(4)))
+        more = " and others" if len(command.unplaced) > 4 else ""
+        found.append(
+            f"{command.unplaced.total():,} calls came after the recorded order and fit several"
+            f" boxes or none: {listed}{more}."
+        )
     if command.cut:
         found.append(f"{text.times(command.cut, 'further process image')} went yet other ways.")
     return found

@@ -1,0 +1,87 @@
+"""Exact numbers in a chart whose order was recorded only in part.
+
+A recorder may keep the order of the first few calls of each kind and count the rest (bpf), or stop
+keeping order after some number of steps. The counts are exact all the same: where a kind of call
+has one place in a chart, its number there is the real one; where it has several, what is beyond
+the recorded order is counted beside the chart and given to none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from kfoot.footprint.flow_fold import Key, Node
+from kfoot.readers.reading import CallKey, Reading, Step
+
+AT_LEAST = "repeat, at least"
+"""Caption of a loop whose rounds beyond the recorded order do not add up to a number."""
+
+
+def unordered(reading: Reading) -> dict[int, list[Step]]:
+    """Calls that are counted but have no place in the order, by process image, as steps. Empty
+    when order and counts do not fit together (then nothing is known of single calls)."""
+    if not reading.steps_cut:
+        return {}
+    left: Counter[Step] = Counter()
+    for key, count in reading.calls.items():
+        left[_kind(key.process, key)] += count.calls
+    for step in reading.steps:
+        left[_kind(step.process, step)] -= step.times
+    if any(number < 0 for number in left.values()) or left.total() != reading.steps_cut:
+        return {}
+    found: dict[int, list[Step]] = {}
+    for step, number in left.items():
+        if number:
+            found.setdefault(step.process, []).append(step._replace(times=number))
+    return found
+
+
+def _kind(process: int, call: CallKey | Step) -> Step:
+    """What a step and a counted call have in common."""
+    return Step(
+        process, 0, call.name, call.nr, call.abi, call.object, call.request, call.outcome, 0
+    )
+
+
+def place(nodes: list[Node], calls: Iterable[Node]) -> Counter[str]:
+    """Add ``calls`` (leaves of run 0) to the one leaf among ``nodes`` that is of their kind, and
+    work out the rounds of loops anew. Returns what has no place, or several, by caption."""
+    before = {id(node): node.count() for node in _all(nodes)}
+    leaves: dict[Key, list[Node]] = {}
+    for node in _all(nodes):
+        if not node.body:
+            leaves.setdefault(node.key, []).append(node)
+    homeless: Counter[str] = Counter()
+    for call in calls:
+        found = leaves.get(call.key, [])
+        if len(found) == 1:
+            found[0].absorb(call)
+        else:
+            homeless[call.text] += call.count()
+    for node in nodes:
+        _recount(node, before)
+    return homeless
+
+
+def _all(nodes: Iterable[Node]) -> Iterator[Node]:
+    for node in nodes:
+        yield node
+        yield from _all(node.body)
+
+
+def _recount(node: Node, before: dict[int, int]) -> None:
+    """Rounds of a loop, or uses of a file, from what its body counts now: the number of rounds
+    that gives every step of the body its count, if there is one."""
+    for inner in node.body:
+        _recount(inner, before)
+    if node.kind not in ("loop", "use"):
+        return
+    rounds = before[id(node)]
+    now = {inner.count() * rounds / before[id(inner)] for inner in node.body}
+    if now == {float(rounds)}:
+        return
+    if len(now) == 1 and (exact := now.pop()).is_integer():
+        node.tally[0] = Counter(ok=int(exact))
+    elif node.kind == "loop":
+        node.text = AT_LEAST
