@@ -128,7 +128,7 @@ PORTS = {
     ),
     "arm64": Port("arm64", {"unistd_64.h": ("", "64", "")}, ("__aarch64__", "__LP64__")),
     "riscv64": Port(
-        "riscv", {"unistd_64.h": ("", "64", "")}, ("__riscv", "__riscv_xlen=64", "__LP64__")
+        "riscv", {"unistd_64.h": ("", "64", "")}, ("__riscv", "__SIZEOF_POINTER__=8", "__LP64__")
     ),
     "sh": Port("sh", {"unistd_32.h": (_TBL, "common", "")}, ("__sh__",)),
     "sparc64": Port(
