@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from kfoot.atlas.layout import Heap, assemble
-from kfoot.atlas.schema import TABLES, Column, Row, TableSchema, Value
+from kfoot.atlas.layout import Heap, Where, assemble
+from kfoot.atlas.schema import PACKED_POOLS, TABLES, Column, Row, TableSchema, Value
 
 
 def pack(header: Mapping[str, Any], tables: Mapping[str, Iterable[Row]]) -> bytes:
@@ -17,9 +17,7 @@ def pack(header: Mapping[str, Any], tables: Mapping[str, Iterable[Row]]) -> byte
     sorted_rows = {name: _sorted(rows, TABLES[name], name) for name, rows in sorted(tables.items())}
     pools = _pools(sorted_rows)
     heap = Heap()
-    places: dict[str, Any] = {
-        name: _write_pool(pool, heap, split=name == "path") for name, pool in pools.items()
-    }
+    places = {name: _write_shared(name, pool, heap) for name, pool in pools.items()}
     codes = {name: {text: n for n, text in enumerate(pool)} for name, pool in pools.items()}
     out: dict[str, Any] = {}
     for name, rows in sorted_rows.items():
@@ -65,6 +63,23 @@ def _pools(tables: Mapping[str, Sequence[Row]]) -> dict[str, list[str]]:
     return {name: sorted(found[name]) for name in sorted(found)}
 
 
+def _write_shared(name: str, pool: Sequence[str], outer: Heap) -> dict[str, Any]:
+    packed = name in PACKED_POOLS
+    heap = Heap(packed=True) if packed else outer
+    entry = _write_pool(pool, heap, split=name == "path")
+    if packed:
+        entry["packed"] = _frame(heap, outer)
+    return entry
+
+
+def _frame(heap: Heap, outer: Heap) -> Where:
+    """A packed heap's buffers as one zstd frame."""
+    import zstandard
+
+    packer = zstandard.ZstdCompressor(level=19, write_content_size=True)
+    return outer.add(packer.compress(heap.bytes()), "s")
+
+
 def _write_pool(pool: Sequence[str], heap: Heap, *, split: bool = False) -> dict[str, Any]:
     """Text and offsets; of a split pool the folders once and the file names by folder."""
     if split:
@@ -99,10 +114,7 @@ def _write_table(
     }
     out: dict[str, Any] = {"rows": len(rows), "columns": columns, "indexes": indexes}
     if schema.packed:
-        import zstandard
-
-        frame = zstandard.ZstdCompressor(level=19, write_content_size=True).compress(heap.bytes())
-        out["packed"] = outer.add(frame, "s")
+        out["packed"] = _frame(heap, outer)
     return out
 
 

@@ -29,6 +29,9 @@ class TableSchema(NamedTuple):
     """Compressed as a whole; unpacked when first asked for."""
 
 
+PACKED_POOLS = frozenset({"config", "module", "path"})
+"""Dictionaries compressed as a whole: they are long, and most look-ups need one of them."""
+
 _FILE = Column("file", "str", "path")
 _PLACE = (
     _FILE,

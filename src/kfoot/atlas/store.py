@@ -27,10 +27,24 @@ _FIRST = -(1 << 64)
 """Below every stored number."""
 
 
+def _unpacked(data: memoryview, entry: Mapping[str, Any]) -> memoryview:
+    """Where an entry's buffers lie: in the file, or in a zstd frame of it."""
+    if "packed" not in entry:
+        return data
+    import zstandard
+
+    frame = bytes(piece(data, entry["packed"]))
+    try:
+        return memoryview(zstandard.ZstdDecompressor().decompress(frame))
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from None
+
+
 class Pool(Sequence[str]):
     """A sorted dictionary of strings."""
 
     def __init__(self, data: memoryview, entry: Mapping[str, Any]):
+        data = _unpacked(data, entry)
         self.offsets = piece(data, entry["offsets"])
         self.text = piece(data, entry["text"])
         self.n = int(entry["n"])
@@ -103,11 +117,7 @@ class Table:
         schema = TABLES[name]
         self.names = tuple(column.name for column in schema.columns)
         self.key = schema.key[0]
-        if "packed" in entry:
-            import zstandard
-
-            frame = bytes(piece(data, entry["packed"]))
-            data = memoryview(zstandard.ZstdDecompressor().decompress(frame))
+        data = _unpacked(data, entry)
         self.columns = {
             column: _Column(data, entry["columns"][column], pools) for column in self.names
         }
