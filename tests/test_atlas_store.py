@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kfoot.atlas.layout import Rising
 from kfoot.atlas.pack import pack
 from kfoot.atlas.store import AtlasFile
 from kfoot.errors import InputError
@@ -54,6 +55,18 @@ def test_look_up_by_key_and_by_index(atlas: AtlasFile) -> None:
     assert [row[2] for row in table.select("entry", "sys_newstat")] == ["stat"]
     assert table.select("name", "no such") == []
     assert atlas["functions"].select("name", "f00123") == [FUNCTIONS[123]]
+
+
+def test_a_long_table_is_found_in_without_adding_it_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kfoot.atlas.layout.LONG", 1000)
+    rows = [(f"f{n:06}", f"x{m}.c", False) for n in range(1500) for m in range(2)]
+    table = AtlasFile(written(tmp_path, pack(HEADER, {"functions": rows})))["functions"]
+    assert isinstance(table.columns["name"].values, Rising)
+    for n in (0, 127, 128, 255, 256, 257, 1499):
+        assert table.select("name", f"f{n:06}") == rows[2 * n : 2 * n + 2]
+    assert table.arrow()["name"][-1].as_py() == rows[-1][0]
 
 
 def test_a_table_that_was_not_built_is_empty(atlas: AtlasFile) -> None:

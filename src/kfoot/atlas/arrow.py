@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from kfoot.atlas.layout import Rising, whole
 from kfoot.atlas.store import Pool, Table
 
 _TYPES = {
@@ -39,7 +40,9 @@ def _column(source: Table, name: str) -> Any:
     return lists.take(numbers)
 
 
-def _array(view: memoryview, n: int, valid: memoryview | None = None) -> Any:
+def _array(view: memoryview | Rising, n: int, valid: memoryview | None = None) -> Any:
+    if isinstance(view, Rising):
+        view = view.whole()
     bitmap = None if valid is None else pa.py_buffer(valid)
     return pa.Array.from_buffers(_TYPES[view.format], n, [bitmap, pa.py_buffer(view)])
 
@@ -50,5 +53,5 @@ def _pool(pool: Pool) -> Any:
     if not len(pool):
         return pa.array([], pa.string())
     return pa.StringArray.from_buffers(
-        len(pool), pa.py_buffer(pool.offsets), pa.py_buffer(pool.text)
+        len(pool), pa.py_buffer(whole(pool.offsets)), pa.py_buffer(pool.text)
     )

@@ -3,8 +3,8 @@
 ``KFATLAS1``, the header's length (8 bytes, little endian), the header, then buffers, each aligned
 to 64 bytes. A buffer is named in the header as ``[offset, bytes, type]`` with a struct type code
 (B, H, I, Q, b, h, i, q; s for text); offsets count from the first aligned byte after the header.
-Buffers of a packed table lie in one zstd frame and count from its start; ``+B`` marks a rising
-array kept as differences of one byte.
+Buffers of a packed table lie in one zstd frame and count from its start. ``+B`` marks a rising
+array kept as differences of one byte, with every 256th value in full in the buffer named behind.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from typing import Any
 
 MAGIC = b"KFATLAS1"
 ALIGN = 64
+LONG = 1 << 17
+"""Arrays of differences with fewer values are added up when opened."""
+BLOCK = 256
+"""Differences between two values kept in full."""
 TYPES = "BHIQ"
 """Unsigned types, narrowest first."""
 _LIMITS = {"B": 1 << 8, "H": 1 << 16, "I": 1 << 32, "Q": 1 << 64}
@@ -50,7 +54,8 @@ class Heap:
         if self.packed and values:
             steps = [values[0], *(b - a for a, b in pairwise(values))]
             if max(steps) < 256:
-                return self.add(bytes(steps), "+B")
+                where = self.add(bytes(steps), "+B")
+                return [*where, self.add(array("I", values[::BLOCK]).tobytes(), "I")]
         return self.add(array("I", values).tobytes(), "I")
 
     def numbers(self, values: Sequence[int]) -> Where:
@@ -99,12 +104,46 @@ def dissect(data: bytes | mmap) -> tuple[dict[str, Any], memoryview]:
     return header, view[start:]
 
 
-def piece(data: memoryview, where: Where) -> memoryview:
+class Rising(Sequence[int]):
+    """A rising array kept as differences: a value is its block's first and a short sum."""
+
+    def __init__(self, steps: memoryview, firsts: memoryview):
+        self.steps = steps
+        self.firsts = firsts
+        if len(firsts) != -(-len(steps) // BLOCK):
+            raise ValueError("has differences without their block's first value")
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < len(self.steps):
+            raise IndexError(index)
+        block = index // BLOCK
+        return self.firsts[block] + sum(self.steps[block * BLOCK + 1 : index + 1])
+
+    def whole(self) -> memoryview:
+        """All values, as 32-bit numbers."""
+        return memoryview(array("I", accumulate(self.steps)))
+
+
+def piece(data: memoryview, where: Where) -> memoryview | Rising:
     """A buffer as a typed view. Raises ValueError when it lies outside."""
-    offset, length, kind = where
+    offset, length, kind = where[:3]
     if offset < 0 or length < 0 or offset + length > len(data):
         raise ValueError(f"has a buffer beyond its end, at byte {offset}")
     view = data[offset : offset + length]
     if kind == "+B":
-        return memoryview(array("I", accumulate(view)))
+        rising = Rising(view, view_of(data, where[3]))
+        return rising.whole() if len(view) < LONG else rising
     return view if kind == "s" else view.cast(kind)  # type: ignore[return-value]
+
+
+def view_of(data: memoryview, where: Where) -> memoryview:
+    """A buffer as a typed view, differences added up."""
+    return whole(piece(data, where))
+
+
+def whole(values: memoryview | Rising) -> memoryview:
+    """All values of a buffer."""
+    return values if isinstance(values, memoryview) else values.whole()

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kfoot.atlas.layout import Where, dissect, piece
+from kfoot.atlas.layout import Where, dissect, piece, view_of
 from kfoot.atlas.schema import TABLES
 from kfoot.errors import InputError
 
@@ -33,7 +33,7 @@ def _unpacked(data: memoryview, entry: Mapping[str, Any]) -> memoryview:
         return data
     import zstandard
 
-    frame = bytes(piece(data, entry["packed"]))
+    frame = bytes(view_of(data, entry["packed"]))
     try:
         return memoryview(zstandard.ZstdDecompressor().decompress(frame))
     except zstandard.ZstdError as error:
@@ -46,12 +46,12 @@ class Pool(Sequence[str]):
     def __init__(self, data: memoryview, entry: Mapping[str, Any]):
         data = _unpacked(data, entry)
         self.offsets = piece(data, entry["offsets"])
-        self.text = piece(data, entry["text"])
+        self.text = view_of(data, entry["text"])
         self.n = int(entry["n"])
         self.folders: Pool | None = None
         if "folders" in entry:
             self.folders = Pool(data, entry["folders"])
-            self.folder = piece(data, entry["folder"])
+            self.folder = view_of(data, entry["folder"])
 
     def __len__(self) -> int:
         return self.n
@@ -72,7 +72,7 @@ class _Column:
     def __init__(self, data: memoryview, entry: Mapping[str, Any], pools: Mapping[str, Pool]):
         self.kind: str = entry["kind"]
         self.values = piece(data, entry["values"])
-        self.valid = piece(data, entry["valid"]) if "valid" in entry else None
+        self.valid = view_of(data, entry["valid"]) if "valid" in entry else None
         self.pool: Pool | None = None
         if "pool" in entry:
             self.pool = pools[entry["pool"]]
@@ -80,7 +80,7 @@ class _Column:
             self.pool = Pool(data, entry["own"])
         if self.kind == "strs":
             self.offsets = piece(data, entry["offsets"])
-            self.items = piece(data, entry["items"])
+            self.items = view_of(data, entry["items"])
 
     def number(self, row: int) -> int | None:
         """The stored number: a dictionary code for text."""
@@ -121,7 +121,7 @@ class Table:
         self.columns = {
             column: _Column(data, entry["columns"][column], pools) for column in self.names
         }
-        self.indexes = {column: piece(data, at) for column, at in entry["indexes"].items()}
+        self.indexes = {column: view_of(data, at) for column, at in entry["indexes"].items()}
 
     def __len__(self) -> int:
         return self.n
