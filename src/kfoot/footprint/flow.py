@@ -100,7 +100,11 @@ class Chart:
             commands = [_command(item) for item in data["commands"]]
             return cls(commands, int(data["steps_cut"]))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise InputError(path, f"is not a flow chart: {error!r}") from None
+            raise InputError(
+                path,
+                f"is not a flow chart: {error!r}",
+                hint="`kfoot derive CAPTURE` makes it again from the traces",
+            ) from None
 
 
 def chart(readings: Iterable[tuple[str, Reading]], namer: Namer = bare_namer) -> Chart:
