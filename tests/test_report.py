@@ -262,6 +262,14 @@ def test_system_view_compared_marks_what_differs(footprint: dict[str, Any]) -> N
     assert "differs from the baseline" in render(footprint, baseline=baseline)
 
 
+def test_a_tier_one_side_did_not_measure_is_no_difference(footprint: dict[str, Any]) -> None:
+    baseline = json.loads(EXAMPLE.read_bytes())
+    for row in (*baseline["areas"], *baseline["sections"]):
+        row["traced"] = row["executed"] = None
+    boxes = system_view(footprint, baseline).boxes()
+    assert not any(box.new or box.gone for box in boxes)
+
+
 def chromium(tmp_path: Path, page: str, script: str) -> str:
     """The DOM after ``script`` ran in the page, which it may only through a loosened policy."""
     needs("browser")

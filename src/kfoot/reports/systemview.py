@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from os.path import basename
 
 from kfoot.reports import text
-from kfoot.reports.digest import TIERS, digest, letters, strongest
+from kfoot.reports.digest import TIERS, digest, letters, strongest, unmeasured
 from kfoot.reports.tables import Footprint, Row, rows
 
 
@@ -175,18 +175,26 @@ def _fill(footprint: Footprint, places: _Places) -> None:
         box.lines.append(line)
 
 
-def _sections(footprint: Footprint, places: _Places) -> dict[tuple[str, str], tuple[Box, str]]:
-    return {
-        (str(row.get("name")), str(row.get("area"))): (places.find(row.get("area")), letters(row))
-        for row in rows(footprint, "sections")
-        if strongest(row)
-    }
+def _sections(
+    footprint: Footprint, tiers: Sequence[str], places: _Places
+) -> dict[tuple[str, str], tuple[Box, frozenset[str]]]:
+    """Sections with the tiers (of ``tiers``) that evidence them."""
+    found = {}
+    for row in rows(footprint, "sections"):
+        evidenced = frozenset(tier for tier in tiers if row.get(tier))
+        if evidenced:
+            key = str(row.get("name")), str(row.get("area"))
+            found[key] = places.find(row.get("area")), evidenced
+    return found
 
 
 def _compare(footprint: Footprint, baseline: Footprint, places: _Places) -> None:
-    now, then = _sections(footprint, places), _sections(baseline, places)
-    for key, (box, tiers) in now.items():
-        if key not in then or then[key][1] != tiers:
+    """Mark what differs, by the tiers both measured: not having looked is no difference."""
+    absent = {*unmeasured(footprint), *unmeasured(baseline)}
+    tiers = [tier for tier in TIERS if tier not in absent]
+    now, then = _sections(footprint, tiers, places), _sections(baseline, tiers, places)
+    for key, (box, evidenced) in now.items():
+        if key not in then or then[key][1] != evidenced:
             box.new += 1
     for key, (box, _) in then.items():
         if key not in now:
