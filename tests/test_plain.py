@@ -93,8 +93,12 @@ def test_csv_null_is_empty_and_zero_is_zero(footprint: dict[str, Any]) -> None:
 
 def test_csv_pairs_and_formulas(footprint: dict[str, Any]) -> None:
     footprint["objects"][0]["name"] = '=HYPERLINK("http://x")'
+    footprint["objects"][1]["operations"] = {"@SUM(A1)": 1}
+    footprint["config"][0]["reasons"] = ["-1+2"]
     read = list(csv.DictReader(io.StringIO(csv_table(footprint, "objects"))))
     assert read[0]["name"] == '\'=HYPERLINK("http://x")'
+    assert read[1]["operations"] == "'@SUM(A1)=1"
+    assert csv_table(footprint, "config").splitlines()[1].endswith(",'-1+2")
     assert read[0]["operations"] == "eventfd2=3 read=2 write=6"
 
 

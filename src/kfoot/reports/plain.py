@@ -157,9 +157,10 @@ def _raw(row: Row, column: Column) -> str:
     if value is None:
         return ""
     if column.kind == "pairs":
-        return " ".join(f"{text.clean(name)}={number}" for name, number in sorted(value.items()))
+        found = sorted(value.items())
+        return _tame(" ".join(f"{text.clean(name)}={number}" for name, number in found))
     if column.kind == "list":
-        return text.listed(value)
+        return _tame(text.listed(value))
     if column.kind == "argv":
         return tame(text.command(value))
     return str(value) if column.kind == "count" else tame(text.clean(value))
