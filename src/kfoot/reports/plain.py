@@ -158,9 +158,9 @@ def _raw(row: Row, column: Column) -> str:
         return ""
     if column.kind == "pairs":
         found = sorted(value.items())
-        return _tame(" ".join(f"{text.clean(name)}={number}" for name, number in found))
+        return tame(" ".join(f"{text.clean(name)}={number}" for name, number in found))
     if column.kind == "list":
-        return _tame(text.listed(value))
+        return tame(text.listed(value))
     if column.kind == "argv":
         return tame(text.command(value))
     return str(value) if column.kind == "count" else tame(text.clean(value))
