@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -67,6 +68,29 @@ _NEEDS: dict[str, Callable[[], str | None]] = {
 }
 
 
+class Turn:
+    """One test of all on this machine at a time turns all trace events on: where two recordings
+    overlap, the kernel waits for RCU at each of 1,600 tracepoints when the first one ends (20 s).
+    """
+
+    _folder: int | None = None
+
+    def take(self) -> None:
+        """Wait for the turn; given back when the test is over (see conftest.py)."""
+        instances = TRACING / "instances"
+        if self._folder is None and os.access(instances, os.R_OK):
+            self._folder = os.open(instances, os.O_RDONLY)
+            fcntl.flock(self._folder, fcntl.LOCK_EX)
+
+    def give_back(self) -> None:
+        if self._folder is not None:
+            os.close(self._folder)
+            self._folder = None
+
+
+TURN = Turn()
+
+
 def needs(*names: str) -> None:
     """Skip the test, or fail it where KFOOT_REQUIRE insists, unless all of ``names`` are here."""
     required = {name for name in os.environ.get("KFOOT_REQUIRE", "").split(",") if name}
@@ -76,3 +100,5 @@ def needs(*names: str) -> None:
             pytest.fail(f"KFOOT_REQUIRE insists on {name}: {why}")
         if why:
             pytest.skip(f"needs {name}: {why}")
+    if {"tracefs", "bpf"} & set(names):
+        TURN.take()

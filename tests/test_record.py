@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import pty
@@ -21,7 +20,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from needs import TRACING, needs
+from needs import TRACING, TURN, needs
 
 KFOOT = [sys.executable, "-m", "kfoot"]
 ENV = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
@@ -29,18 +28,13 @@ ENV = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
 
 @pytest.fixture(autouse=True)
 def _nothing_left_in_tracefs() -> Iterator[None]:
-    """Of any kfoot that this test started and that has ended. One test at a time: each turning
-    all events on and off slows the others down."""
-    instances = TRACING / "instances"
-    if not os.access(instances, os.R_OK):
-        yield
-        return
-    folder = os.open(instances, os.O_RDONLY)
-    fcntl.flock(folder, fcntl.LOCK_EX)
+    """Of any kfoot that this test started and that has ended."""
+    TURN.take()
     yield
-    os.close(folder)
-    # Turning all events off takes the kernel seconds when both CPUs are busy.
-    assert wait_for(lambda: not _orphans(instances), 60)
+    instances = TRACING / "instances"
+    if os.access(instances, os.R_OK):
+        # Turning all events off takes the kernel seconds when both CPUs are busy.
+        assert wait_for(lambda: not _orphans(instances), 60)
 
 
 def _orphans(instances: Path) -> list[str]:

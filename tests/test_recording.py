@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -53,45 +53,51 @@ def begun(tmp_path: Path, *collectors: Pretend) -> Recording:
     return recording
 
 
-Offer = Callable[..., None]
+def makers(*collectors: Pretend) -> dict[str, choice.Make]:
+    return {each.name: lambda watchdog, each=each: each for each in collectors}
 
 
-@pytest.fixture
-def offer(monkeypatch: pytest.MonkeyPatch) -> Offer:
-    def make(*collectors: Pretend) -> None:
-        table = {each.name: lambda watchdog, each=each: each for each in collectors}
-        monkeypatch.setattr(choice, "COLLECTORS", table)
-
-    return make
-
-
-def test_auto_takes_the_first_line_that_works_and_says_what_is_missing(offer: Offer) -> None:
+def test_auto_takes_the_first_line_that_works() -> None:
+    """What the lines before it would have given too is not missing."""
     best, good, other = Pretend("bpf", can=False), Pretend("strace"), Pretend("ftrace")
-    offer(best, good, other)
-    chosen, missing = choice.choose("auto", Watchdog(), [("bpf",), ("strace", "ftrace")])
+    chosen, missing = choice.choose(
+        "auto", Watchdog(), [("bpf",), ("strace", "ftrace")], makers(best, good, other)
+    )
     assert chosen == [good, other]
-    assert len(missing) == 1
-    assert "the moon is wrong (wait a week)" in missing[0]
+    assert missing == []
 
 
-def test_a_collector_that_is_not_needed_is_not_even_asked(offer: Offer) -> None:
+def test_auto_says_what_is_missing_and_why() -> None:
+    offered = makers(Pretend("strace"), Pretend("ftrace", can=False))
+    lines = [("strace", "ftrace"), ("strace",)]
+    assert choice.choose("auto", Watchdog(), lines, offered)[1] == [
+        "trace events: the moon is wrong (wait a week)"
+    ]
+    offered = makers(Pretend("ftrace"))
+    assert choice.choose("auto", Watchdog(), [("ftrace",)], offered)[1] == [
+        "system calls with their arguments: auto does not use strace here"
+    ]
+
+
+def test_a_collector_that_is_not_needed_is_not_even_asked() -> None:
     best, other = Pretend("bpf"), Pretend("strace")
-    offer(best, other)
-    assert choice.choose("auto", Watchdog(), [("bpf",), ("strace",)]) == ([best], [])
+    lines = [("bpf",), ("strace",)]
+    assert choice.choose("auto", Watchdog(), lines, makers(best, other)) == ([best], [])
     assert other.asked == []
 
 
-def test_nothing_that_works_is_an_error_with_every_reason(offer: Offer) -> None:
-    offer(Pretend("strace", can=False), Pretend("ftrace", can=False))
+def test_nothing_that_works_is_an_error_with_every_reason() -> None:
+    offered = makers(Pretend("strace", can=False), Pretend("ftrace", can=False))
+    lines = [("strace", "ftrace"), ("strace",), ("ftrace",)]
     with pytest.raises(RecordError, match=r"strace: the moon.*ftrace: the moon") as caught:
-        choice.choose("auto", Watchdog(), [("strace", "ftrace"), ("strace",), ("ftrace",)])
+        choice.choose("auto", Watchdog(), lines, offered)
     assert caught.value.status == 125
 
 
-def test_one_asked_for_by_name_must_work(offer: Offer) -> None:
-    offer(Pretend("strace"), Pretend("ftrace", can=False))
+def test_one_asked_for_by_name_must_work() -> None:
+    offered = makers(Pretend("strace"), Pretend("ftrace", can=False))
     with pytest.raises(RecordError, match="ftrace cannot record here: the moon is wrong"):
-        choice.choose("strace+ftrace", Watchdog())
+        choice.choose("strace+ftrace", Watchdog(), makers=offered)
 
 
 def test_auto_does_without_one_that_fails_to_start_and_says_so(tmp_path: Path) -> None:

@@ -68,9 +68,7 @@ def choose(
                 made[name] = makers[name](watchdog)
                 abilities[name] = made[name].probe()
         if all(abilities[name].can for name in names):
-            return [made[name] for name in names], [
-                _why_not(name, abilities[name]) for name in abilities if name not in names
-            ]
+            return [made[name] for name in names], _missing(names, abilities)
     reasons = "; ".join(f"{name}: {ability.why_not}" for name, ability in abilities.items())
     raise RecordError(f"nothing can record here ({reasons})", hint="see `kfoot doctor`")
 
@@ -91,14 +89,22 @@ def _named(words: str, watchdog: Watchdog, makers: Mapping[str, Make]) -> list[C
 
 
 def _left_out(words: str) -> list[str]:
-    names = words.replace("+", ",").split(",")
-    if ALL_OF.intersection(names):
-        return []
     return [
-        f"{what}: {name} was not asked for" for name, what in GIVES.items() if name not in names
+        f"{GIVES[name]}: {name} was not asked for"
+        for name in _not_given(words.replace("+", ",").split(","))
     ]
 
 
-def _why_not(name: str, ability: Ability) -> str:
-    mend = f" ({ability.mend})" if ability.mend else ""
-    return f"{GIVES.get(name, name)}: {ability.why_not or 'not needed'}{mend}"
+def _missing(names: Sequence[str], abilities: Mapping[str, Ability]) -> list[str]:
+    """What ``names`` do not give, and why the collector that does is not among them."""
+    missing = []
+    for name in _not_given(names):
+        ability = abilities.get(name)
+        why = ability.why_not if ability and ability.why_not else f"auto does not use {name} here"
+        mend = f" ({ability.mend})" if ability and ability.mend else ""
+        missing.append(f"{GIVES[name]}: {why}{mend}")
+    return missing
+
+
+def _not_given(names: Sequence[str]) -> list[str]:
+    return [] if ALL_OF.intersection(names) else [name for name in GIVES if name not in names]

@@ -68,6 +68,7 @@ _SHARE_OF_MEMORY = 10
 _POLL_MS = 100
 _PIPE_BYTES = 1 << 20
 _PIECE = 1 << 20
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Ftrace:
@@ -130,7 +131,7 @@ class Ftrace:
             instance.write("options/event-fork", 1)
             instance.write("set_event_pid", " ".join(map(str, roots)))
         # A few events may refuse; the others are enabled all the same, and counted below.
-        with contextlib.suppress(RecordError), tracefs.turn(root):
+        with contextlib.suppress(RecordError):
             instance.write("events/enable", 1)
         enabled = instance.read("set_event").split()
         if not enabled:
@@ -220,10 +221,12 @@ class Ftrace:
     def _keep(self, name: str, data: bytes) -> None:
         if not data:
             return
+        file = self._folder / name
         try:
-            (self._folder / name).write_bytes(data)
+            file.write_bytes(data)
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            file.unlink(missing_ok=True)
+            if error.errno not in _NO_ROOM:
                 raise RecordError(f"cannot write {name}: {error.strerror}") from error
             self._losses.append(Loss("disk_full", f"{FOLDER}/{name}", None))
 
@@ -319,7 +322,7 @@ class _Drain(threading.Thread):
                 else:
                     count -= os.splice(self._pipe[0], self._sink, count)
             except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                if error.errno not in _NO_ROOM:
                     raise
                 # Go on emptying the buffer: the statistics then tell overruns from a full disk.
                 self._full = True
