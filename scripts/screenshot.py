@@ -1,6 +1,6 @@
 """Take the README's picture of a report with a real Chromium: screenshot.py REPORT.html OUT.png.
 
-    python scripts/screenshot.py --only system-view --height 1150 demo/report.html docs/report.png
+    python scripts/screenshot.py --only system-view --height 1170 demo/report.html docs/report.png
     python scripts/screenshot.py --only flows --height 1000 pump.html docs/flowchart.png
 
 after `make demo`; pump.html is the merged report of strace.mdt-reservoir.txt.zst and
