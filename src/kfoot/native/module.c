@@ -32,7 +32,7 @@ bool calls_into(const struct calls *table, PyObject *dict)
 
 static int fill(PyObject *module)
 {
-	static PyType_Spec *const specs[] = {&text_spec, &ring_spec};
+	static PyType_Spec *const specs[] = {&text_spec, &ring_spec, &strace_spec};
 
 	for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
 		PyObject *type = PyType_FromSpec(specs[i]);

@@ -2,6 +2,7 @@
 #ifndef KFOOT_MODULE_H
 #define KFOOT_MODULE_H
 
+#define _GNU_SOURCE
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -9,7 +10,7 @@
 
 #define MOST_THREADS 64
 
-extern PyType_Spec text_spec, ring_spec;
+extern PyType_Spec text_spec, ring_spec, strace_spec;
 
 /* dict[key] = value, giving both away; false with an exception set. */
 static inline bool put(PyObject *dict, PyObject *key, PyObject *value)

@@ -260,6 +260,6 @@ class Lines:
 
 
 def _decode(data: bytes) -> list[str]:
-    if b"\r\n" in data:
-        data = data.replace(b"\r\n", b"\n")
+    if b"\r" in data:
+        data = data.removesuffix(b"\r").replace(b"\r\n", b"\n")
     return data.decode("utf-8", "surrogateescape").split("\n")

@@ -15,6 +15,7 @@ from types import ModuleType
 
 from kfoot.readers.base import Progress
 from kfoot.readers.files import Source
+from kfoot.readers.reading import Loss
 
 SEGMENT = 64 << 20
 """Bytes given to the scanner's threads at a time: between two of them memory is given back."""
@@ -54,11 +55,18 @@ class whole_lines:
     """
 
     def __init__(self, path: Path, longest: int, progress: Progress | None = None):
-        self._path, self._longest, self._progress = path, longest, progress
+        self.path, self._longest, self._progress = path, longest, progress
         self.broken: str | None = None
+        self.open_end = False
+        """The last line had no newline: it may have been cut. Set when that line is given."""
+
+    @property
+    def losses(self) -> list[Loss]:
+        """What a compressed file that ended early lacks."""
+        return [Loss("truncated", f"{self.path.name}: {self.broken}", None)] if self.broken else []
 
     def __iter__(self) -> Iterator[bytes | memoryview]:
-        with Source(self._path) as source:
+        with Source(self.path) as source:
             plain = source.plain
             if not plain or source.size == 0:
                 yield from self._unpacked(source)
@@ -67,7 +75,7 @@ class whole_lines:
 
     def _mapped(self) -> Iterator[bytes | memoryview]:
         with (
-            self._path.open("rb") as file,
+            self.path.open("rb") as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
         ):
             size, at = len(mapped), 0
@@ -76,6 +84,7 @@ class whole_lines:
                 while at < size:
                     end = self._end_of_piece(mapped, at, size)
                     if end is None:
+                        self.open_end = True
                         yield bytes(view[at : at + self._longest]) + b"\n"
                         end = size
                     else:
@@ -119,4 +128,5 @@ class whole_lines:
         if newline >= 0:
             yield data[: newline + 1]
         if data[newline + 1 :]:
+            self.open_end = True
             yield data[newline + 1 :][: self._longest] + b"\n"

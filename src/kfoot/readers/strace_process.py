@@ -71,6 +71,8 @@ class Tree:
         self._root: Thread | None = None
         self.default: str | None = None
         """The pid of lines that have none: of the file being read, under -ff."""
+        self.version = 0
+        """Grows when a task comes or goes, or gets another image, ABI or descriptor table."""
         self.separate = False
         """Files of tasks are read one after the other, so tasks cannot share a table in time."""
 
@@ -96,6 +98,7 @@ class Tree:
             and (resumes or root not in self._forking)
         ):
             root.tid = pid
+            self.version += 1
             self.processes[root.process].pid = int(pid)
             self.threads[pid] = root
             return root
@@ -125,6 +128,7 @@ class Tree:
             self.threads[pid] = made
         self.threads.pop(None, None)
         self._alive[made] = None
+        self.version += 1
         return made
 
     def _image(self, pid: str | None, parent: int | None) -> int:
@@ -135,6 +139,7 @@ class Tree:
         """Lines without a pid are from now on this task's."""
         self.default = pid
         self.threads.pop(None, None)
+        self.version += 1
 
     def announced(self, pid: str) -> None:
         """strace said that it attached to a new task."""
@@ -179,6 +184,7 @@ class Tree:
                 return
 
     def _put_right(self, child: Thread, parent: Thread, args: str) -> None:
+        self.version += 1
         flags = _clone_flags(args)
         if flags & CLONE_THREAD:
             self.same[child.process] = parent.process
@@ -217,6 +223,7 @@ class Tree:
         process.exe = unescape(path[1]) + (path[2] or "") if path else None
         process.argv = strings(args, path.end() + 2) if path else ()
         thread.files = thread.files.exec()
+        self.version += 1
         thread.leader = True
 
     def superseded(self, thread: Thread, by: str) -> None:
@@ -238,6 +245,7 @@ class Tree:
         self._gone(thread)
 
     def _gone(self, thread: Thread) -> None:
+        self.version += 1
         self._alive.pop(thread, None)
         self.threads.pop(None, None)
         if thread.tid is not None and self.threads.get(thread.tid) is thread:

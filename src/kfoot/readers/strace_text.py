@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from kfoot.errors import InputError
 from kfoot.readers.base import Options
@@ -102,16 +103,26 @@ _TELLS = {
 class _Count:
     """How often one combination happened, and how long it took."""
 
-    __slots__ = ("calls", "key", "seconds")
+    __slots__ = ("calls", "key", "ns")
 
     def __init__(self, key: _Key):
         self.key = key
         self.calls = 0
-        self.seconds: float | None = None
+        self.ns: int | None = None
 
 
 _Key = tuple[int, str | None, str | None, str, str, int | None, int | None, Request | None]
 """process, abi, number as text, name, outcome, object, object2, request."""
+
+
+class Closed(Protocol):
+    """How reading a file ended (see ``Lines``)."""
+
+    path: Path
+    open_end: bool
+
+    @property
+    def losses(self) -> list[Loss]: ...
 
 
 class Assembler:
@@ -226,6 +237,7 @@ class Assembler:
             )
         elif personality is not None:
             thread.abi = abi_of_mode(personality[2], self.options.arch)
+            self.tree.version += 1
         elif exits is not None:
             self._exit(thread, exits)
         return True
@@ -297,7 +309,7 @@ class Assembler:
         error: str | None,
         took: str | None,
         nr: str | None,
-    ) -> None:
+    ) -> _Count:
         """A call ended: say what it acted on, count it, keep the step."""
         outcome = error or ("never" if result == "?" else "ok")
         route = self._routes.get(name)
@@ -326,7 +338,7 @@ class Assembler:
             count = self._counts[key] = _Count(key)
         count.calls += 1
         if took is not None:
-            count.seconds = (count.seconds or 0.0) + float(took)
+            count.ns = (count.ns or 0) + nanoseconds(took)
         if thread.last is count:
             self._steps[thread.step][2][0] += 1
         elif len(self._steps) < self.options.max_steps:
@@ -339,6 +351,7 @@ class Assembler:
             self._change(thread, name, args, result, outcome)
         thread.fresh = False
         thread.seen = True
+        return count
 
     def _act(
         self,
@@ -371,7 +384,7 @@ class Assembler:
 
     # --- the end ---
 
-    def close(self, lines: Lines) -> None:
+    def close(self, lines: Closed) -> None:
         """A file is read to its end."""
         self.losses.extend(lines.losses)
         if self._partial and lines.open_end:
@@ -402,8 +415,8 @@ class Assembler:
         for count in self._counts.values():
             row = calls.setdefault(keys[id(count)], CallCount())
             row.calls += count.calls
-            if count.seconds is not None:
-                row.time_ns = (row.time_ns or 0) + round(count.seconds * 1e9)
+            if count.ns is not None:
+                row.time_ns = (row.time_ns or 0) + count.ns
         narrow = self._narrow(calls)
         if narrow:
             calls = {self._with_abi(key, narrow): row for key, row in calls.items()}
@@ -523,10 +536,11 @@ class StraceText:
 
     def read(self, paths: Sequence[Path], options: Options) -> Reading:
         """Read one file, or the files of one -ff run. Raises InputError when there is no call."""
-        assembler = Assembler(options)
-        if len(paths) == 1:
+        natively = _natively(paths[0], options) if len(paths) == 1 else None
+        assembler = natively or Assembler(options)
+        if natively is None and len(paths) == 1:
             _read_file(assembler, paths[0], options)
-        else:
+        elif natively is None:
             read_set(assembler, paths, options, _read_file)
         reading = assembler.reading(", ".join(path.name for path in paths))
         if not reading.calls:
@@ -537,6 +551,20 @@ class StraceText:
                 expected="strace text",
             )
         return reading
+
+
+def nanoseconds(seconds: str) -> int:
+    """``0.000123`` as a number that adds up to the same in any order."""
+    whole, _, part = seconds.partition(".")
+    return int(whole) * 10**9 + int(part[:9].ljust(9, "0"))
+
+
+def _natively(path: Path, options: Options) -> Assembler | None:
+    """The assembler after reading a file with the native scanner's help; None where there is
+    none, or the file is not for it."""
+    from kfoot.readers import strace_native
+
+    return strace_native.read_file(path, options)
 
 
 def _read_file(assembler: Assembler, path: Path, options: Options) -> None:

@@ -1,0 +1,300 @@
+"""strace text with the native scanner's help.
+
+Most lines of a long trace repeat: the same call on the same object by the same task. The first of
+each is read by the Assembler as ever, which says what the line's text means; the scanner counts
+the others. What a text means may depend on the descriptors a task has (undecorated numbers), then
+it is never repeated; what it does to them (open, close) is told before the next line that Python
+reads. So the result is the Assembler's own, whatever the trace.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from kfoot.readers.base import Options
+from kfoot.readers.descriptors import FileTable
+from kfoot.readers.files import BLOCK, LINE_LIMIT, Source
+from kfoot.readers.native import native, whole_lines
+from kfoot.readers.strace_args import FD, descriptor
+from kfoot.readers.strace_line import Style, style_of
+from kfoot.readers.strace_process import Thread
+from kfoot.readers.strace_text import _ACTS, _PLAIN, Assembler, _Count
+from kfoot.readers.syscall_roles import DIR_PATH, PATH, TWO_PATHS
+
+NAME, FIRST, ARGS, OPENED, IOCTL, MMAP, HANDED = range(7)
+"""Modes of ``kfoot._native.Strace``: which part of a call's text decides what it means."""
+_TOO_LONG = 2
+_UNTOLD = -2
+_CHANGING = -1
+_STYLE_LINES = 200
+"""What the Assembler looks at to tell a file's columns."""
+_LISTS = ("getdents", "getdents64")
+_OPENS = ("open", "openat", "creat")
+_KEPT_COMMANDS = ("F_GET", "F_SETFL", "F_SETLK", "F_OFD_")
+_FREE_PATHS = PATH | TWO_PATHS | {"symlink"}
+
+
+def read_file(path: Path, options: Options) -> Assembler | None:
+    """The assembler after one file; None where the scanner cannot help: then nothing is read."""
+    module = native()
+    if module is None or options.until_s is not None:
+        return None
+    with Source(path) as source:
+        head = source.read(BLOCK)
+    lines = head.split(b"\n")[: _STYLE_LINES + 1]
+    if len(lines) <= _STYLE_LINES:
+        return None
+    style = style_of([line.decode("utf-8", "surrogateescape") for line in lines[:_STYLE_LINES]])
+    if style.since or style.nr or style.pointer:
+        return None
+    repeater = Repeater(module, options, style)
+    pieces = whole_lines(path, LINE_LIMIT, options.progress)
+    for piece in pieces:
+        if not repeater.take(piece):
+            return None
+    repeater.finish()
+    repeater.close(pieces)
+    return repeater
+
+
+class Repeater(Assembler):
+    """An Assembler that leaves repeated lines to the scanner."""
+
+    def __init__(self, module: ModuleType, options: Options, style: Style):
+        super().__init__(options)
+        self._style = style
+        self._scan: Any = module.Strace(self._modes(), style.at)
+        self._ended: tuple[Thread, str, str, str, str, _Count] | None = None
+        self._images: dict[tuple[int, str | None], int] = {}
+        self._tables: dict[int, int] = {}
+        self._files: list[FileTable] = []
+        self._kinds: dict[tuple[Any, ...], int] = {}
+        self._effects: list[tuple[str, int | None, bool]] = []
+        self._effect_numbers: dict[tuple[str, int | None, bool], int] = {}
+        self._version = -1
+        self._told_full = False
+
+    def _modes(self) -> dict[bytes, int]:
+        modes = {}
+        for name, route in self._routes.items():
+            mode = FIRST if route == _PLAIN else HANDED
+            if route == _ACTS:
+                if (
+                    name in _FREE_PATHS
+                    or name in DIR_PATH
+                    or name in ("close", "fcntl", "fcntl64", "fstat", "fstat64")
+                ):
+                    mode = ARGS
+                elif name in _OPENS:
+                    mode = OPENED
+                elif name in _LISTS:
+                    mode = FIRST
+                elif name == "ioctl":
+                    mode = IOCTL
+                elif name in ("mmap", "mmap2"):
+                    mode = MMAP
+            modes[name.encode("ascii")] = mode
+        return modes | {b"io_uring_enter": HANDED, b"fspick": HANDED}
+
+    # --- lines ---
+
+    def take(self, piece: bytes | memoryview) -> bool:
+        """Read whole lines; False when one of them is for the Assembler alone."""
+        scan = self._scan
+        scan.piece(piece)
+        while (row := scan.next(bool(self._partial))) is not None:
+            why, line, number, pid, held, dirty = row
+            if why == _TOO_LONG:
+                scan.piece(None)
+                return False
+            if dirty:
+                self._catch_up()
+            if held is not None:
+                self._begun(pid, held)
+            if pid == _UNTOLD or self._alias(pid) is not None or b"+++ superseded" in line:
+                self._release()
+            self._ended = None
+            self.line = number - 1
+            self.feed([_text(line)], self._style)
+            self._tell(pid)
+        scan.piece(None)
+        return True
+
+    def finish(self) -> None:
+        """The file is read to its end: take over what the scanner has."""
+        self._catch_up()
+        self._release()
+        found = self._scan.end()
+        self._steps_cut += found["cut"]
+        self.line = found["lines"]
+        images, kinds = list(self._images), list(self._kinds)
+        for image, kind, calls, ns in found["repeats"]:
+            key = (*images[image], *kinds[kind])
+            count = self._counts.get(key)
+            if count is None:
+                count = self._counts[key] = _Count(key)
+            count.calls += calls
+            if ns is not None:
+                count.ns = (count.ns or 0) + ns
+
+    def _alias(self, pid: int) -> int | None:
+        """The other pid column a task's lines have: lines may name it or not. The task's own where
+        it is not known yet: it may turn out to be one that had no name. None: there is no other.
+        """
+        thread = self.tree.threads.get(_pid(pid))
+        if thread is None:
+            return pid
+        if pid < 0:
+            return None if thread.tid is None else int(thread.tid)
+        return -1 if self.tree.threads.get(None) is thread else None
+
+    def _begun(self, pid: int, held: bytes) -> None:
+        """A call the scanner held has begun; its time has passed, and so have the lines that may
+        be parts of one."""
+        partial, self._partial = self._partial, []
+        column = f"{pid} " if pid >= 0 else ""
+        self.feed([f"{column}{_text(held)} <unfinished ...>"], self._style)
+        self._partial = partial
+
+    def _release(self) -> None:
+        """All calls the scanner held, in the order of their lines."""
+        for _, pid, held in sorted(self._scan.held()):
+            self._begun(pid, held)
+
+    def _catch_up(self) -> None:
+        """What the lines counted meanwhile did to descriptors and steps."""
+        effects, steps, time = self._scan.flush()
+        if time:
+            self._clock.tick(time.decode("ascii"), None)
+        for files, effect in effects:
+            fd, index, cloexec = self._effects[effect]
+            if index is not None:
+                self._files[files].put(fd, index, cloexec)
+            else:
+                self._files[files].pop(fd, None)
+                self._files[files].cloexec.discard(fd)
+        for pid, folds, cut in steps:
+            thread = self.tree.threads[_pid(pid)]
+            if folds:
+                self._steps[thread.step][2][0] += folds
+            if cut:
+                thread.last = None
+
+    # --- what lines mean ---
+
+    def _end(
+        self,
+        thread: Thread,
+        name: str,
+        args: str,
+        result: str,
+        decoration: str | None,
+        error: str | None,
+        took: str | None,
+        nr: str | None,
+    ) -> _Count:
+        count = super()._end(thread, name, args, result, decoration, error, took, nr)
+        self._ended = (thread, name, args, result, count.key[4], count)
+        return count
+
+    def _tell(self, pid: int) -> None:
+        """Tell the scanner what holds after a line."""
+        scan = self._scan
+        changed = self.tree.version != self._version
+        if changed or pid == _UNTOLD:
+            self._version = self.tree.version
+            scan.changed()
+        if not self._told_full and len(self._steps) >= self.options.max_steps:
+            self._told_full = True
+            scan.full()
+        if pid == _UNTOLD:
+            return
+        alias = self._alias(pid)
+        if alias is not None and alias != pid:
+            scan.invalid(alias)
+        thread = self.tree.threads.get(_pid(pid))
+        if thread is None or thread.pending is not None or self._partial:
+            scan.invalid(pid)
+            return
+        last = thread.last
+        kind = -1
+        if isinstance(last, _Count) and last.key[:2] == (thread.process, thread.abi):
+            kind = self._kind(last)
+        image = self._images.setdefault((thread.process, thread.abi), len(self._images))
+        scan.valid(pid, image, self._table(thread.files), kind)
+        if self._ended is not None and self._ended[0] is thread and not changed:
+            scan.learn(*self._meaning(*self._ended))
+
+    def _kind(self, count: _Count) -> int:
+        return self._kinds.setdefault(count.key[2:], len(self._kinds))
+
+    def _table(self, files: FileTable) -> int:
+        number = self._tables.get(id(files))
+        if number is None:
+            number = self._tables[id(files)] = len(self._files)
+            self._files.append(files)
+        return number
+
+    def _meaning(
+        self, thread: Thread, name: str, args: str, result: str, outcome: str, count: _Count
+    ) -> tuple[int, int]:
+        """The kind and effect of a call's text, if it will always have them."""
+        last = self.objects.limit - 1
+        if last in count.key[5:7] or not self._stateless(thread, name, args, count):
+            return _CHANGING, -1
+        effect: tuple[str, int | None, bool] | None = None
+        if outcome == "ok" and name in _OPENS:
+            fd = descriptor(result)
+            effect = (fd, thread.files.get(fd), fd in thread.files.cloexec)
+        elif outcome == "ok" and name == "close":
+            found = FD.match(args)
+            effect = (descriptor(found[1]), None, False) if found else None
+        if effect is None:
+            return self._kind(count), -1
+        number = self._effect_numbers.get(effect)
+        if number is None:
+            number = self._effect_numbers[effect] = len(self._effects)
+            self._effects.append(effect)
+        return self._kind(count), number
+
+    def _stateless(self, thread: Thread, name: str, args: str, count: _Count) -> bool:
+        """Whether a call's text alone decides what it acted on."""
+        route = self._routes.get(name)
+        if route is None or name in _FREE_PATHS or name in ("open", "creat"):
+            return True
+        if route == _PLAIN:
+            token = args.partition(",")[0]
+            return token in self._tokens and token not in thread.files
+        if name in ("mmap", "mmap2"):
+            parts = args.split(", ", 4)
+            return "MAP_ANON" in args or (len(parts) == 5 and _decorated(parts[4]))
+        if not _decorated(args):
+            return False
+        index = count.key[5]
+        if name in ("fcntl", "fcntl64"):
+            found = FD.match(args)
+            return found is not None and args.startswith(_KEPT_COMMANDS, found.end() + 2)
+        if name in ("fstat", "fstat64"):
+            return index is not None and self.objects.rows[index].kind != "unknown"
+        if name == "ioctl":
+            request = count.key[7]
+            return request is not None and request.text not in ("FIOCLEX", "FIONCLEX")
+        return name in DIR_PATH or name in _LISTS or name in ("openat", "close")
+
+
+def _decorated(text: str) -> bool:
+    """Whether a descriptor argument says itself what it is, or that it is none."""
+    found = FD.match(text)
+    return found is not None and (
+        found[2] is not None or descriptor(found[1]) in ("AT_FDCWD", "-1")
+    )
+
+
+def _pid(pid: int) -> str | None:
+    return str(pid) if pid >= 0 else None
+
+
+def _text(line: bytes) -> str:
+    return line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
