@@ -43,6 +43,8 @@ class Digest:
     valid: bool | None
     losses: tuple[str, ...]
     not_recorded: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What a reader must know although nothing was lost."""
     checks: tuple[str, ...]
     """Collectors of one run compared, in words."""
     calls: int | None
@@ -62,6 +64,8 @@ class Digest:
     """Request, driver, calls; of all objects of the driver together, most called first."""
     devices: tuple[tuple[str, str, int], ...]
     """Name, driver or kind, operations."""
+    objects: tuple[tuple[str, int], ...]
+    """Files by filesystem, anonymous inodes by name, sockets by protocol: what and how many."""
     failures: tuple[tuple[str, str, int], ...]
     """System call, errno, times; most frequent first."""
     modules: tuple[str, ...]
@@ -103,6 +107,7 @@ def digest(footprint: Footprint) -> Digest:
         valid=valid,
         losses=losses,
         not_recorded=tuple(text.clean(line) for line in capture.get("not_recorded") or ()),
+        notes=tuple(text.clean(line) for line in evidence.get("notes") or ()),
         checks=tuple(_check(row) for row in evidence.get("checks") or ()),
         calls=_sum(syscalls, "calls"),
         failed=_sum(syscalls, "errors"),
@@ -121,6 +126,7 @@ def digest(footprint: Footprint) -> Digest:
         ),
         ioctls=_ioctls(footprint),
         devices=_devices(footprint),
+        objects=_objects(footprint),
         failures=_failures(syscalls),
         modules=_modules(footprint),
         unmapped=_unmapped(footprint),
@@ -288,6 +294,22 @@ def _devices(footprint: Footprint) -> tuple[tuple[str, str, int], ...]:
         if row.get("kind") in ("char", "block")
     ]
     return tuple(sorted(found, key=lambda item: (-item[2], item[0])))
+
+
+def _objects(footprint: Footprint) -> tuple[tuple[str, int], ...]:
+    found: Counter[str] = Counter()
+    for row in rows(footprint, "objects"):
+        kind, driver = row.get("kind"), text.clean(row.get("driver") or "")
+        if kind == "anon":
+            name = text.clean(row.get("name")).strip("[]").removeprefix("anon_inode:").strip("[]")
+            found["epoll" if name == "eventpoll" else name] += 1
+        elif kind == "socket":
+            found[f"socket {driver}".rstrip()] += 1
+        elif kind == "fifo":
+            found["pipe"] += 1
+        elif kind in ("file", "directory", "link") and driver:
+            found[f"{driver} files"] += 1
+    return tuple(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _failures(syscalls: list[Row]) -> tuple[tuple[str, str, int], ...]:

@@ -49,6 +49,7 @@ def head(facts: Digest) -> list[tuple[str, str]]:
     if facts.unmeasured:
         found.append(("tiers not measured", ", ".join(facts.unmeasured)))
     found += [("not recorded", line) for line in facts.not_recorded]
+    found += [("note", line) for line in facts.notes]
     found += [("module changed", line) for line in facts.modules]
     found += [("unmapped", text.times(number, kind)) for kind, number in facts.unmapped]
     return found

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 LABEL = 14
-AREAS = 10
+AREAS = 8
 BAR = 10
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _PLAIN = str.maketrans({"–": "-", "…": "~", "·": "|", "×": "x", "µ": "u", "—": "-"})
@@ -70,6 +70,12 @@ class _Summary:
             "devices", [f"{name} ({driver})" for name, driver, _ in facts.devices], 3, "objects"
         )
         self._items(
+            "objects",
+            [what if number == 1 else f"{what} ×{number:,}" for what, number in facts.objects],
+            2,
+            "objects",
+        )
+        self._items(
             "failed calls",
             [f"{name} {errno} ×{number:,}" for name, errno, number in facts.failures],
             3,
@@ -112,6 +118,7 @@ class _Summary:
         self._items("evidence", words, 3, None, style)
         self._items("losses", facts.losses, 2, None, "red")
         self._items("not recorded", facts.not_recorded, 2, None, "yellow")
+        self._items("note", facts.notes, 1, None)
 
     def _areas(self) -> None:
         areas = self.facts.areas
