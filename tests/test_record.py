@@ -641,3 +641,10 @@ def test_an_unknown_collector_is_kfoots_failure(tmp_path: Path) -> None:
     done = kfoot("run", "--collector", "guess", "true", cwd=tmp_path)
     assert done.returncode == 125
     assert "there is no collector 'guess'" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["run", "--nosuch", "true"], ["run"], ["watch", "--pid", "x"]])
+def test_a_wrong_command_line_does_not_look_like_the_workloads_failure(words: list[str]) -> None:
+    done = kfoot(*words)
+    assert done.returncode == 125
+    assert "kfoot" in done.stderr

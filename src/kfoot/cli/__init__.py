@@ -84,7 +84,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     module.configure(parser)
     try:
-        status: int = module.run(parser.parse_args(rest))
+        args = parser.parse_args(rest)
+    except SystemExit as leave:
+        # 2 would look like the workload's own (env(1) exits 125, too).
+        return 125 if leave.code == 2 and name in _RECORDING else int(leave.code or 0)
+    try:
+        status: int = module.run(args)
         if sys.stdout is not None:  # started with it closed
             sys.stdout.flush()
     except KfootError as error:
