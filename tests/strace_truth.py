@@ -12,7 +12,7 @@ from pathlib import Path
 
 _ENTRY = re.compile(r"^\d+ +(\w+)\(")
 _RESUMED = re.compile(r"^\d+ +<\.\.\. (\w+) resumed>")
-_ERROR = re.compile(r"\) += (?:-1|\?) (E[A-Z0-9]+) \([A-Z].*$")
+_ERROR = re.compile(r"\) += (?:-1|\?) (E[A-Z0-9_]+) \([A-Z].*$")
 
 
 def count(path: Path) -> tuple[Counter[str], Counter[tuple[str, str]]]:

@@ -224,14 +224,14 @@ class Descriptors:
         found = STRING.match(text, start)
         if found is None:
             return None, start
-        raw = found[1] + (found[2] or "")
+        raw = found[1]
+        if found[2]:
+            raw += found[2]
         if not raw:
             return base, found.end()
-        if base is not None and not raw.startswith(("/", "\\x2f", "\\57")):
-            folder = self.objects.rows[base].name
-            if folder.startswith("/"):
-                return self.objects.path(_escape(folder.rstrip("/")) + "/" + raw), found.end()
-        return self.objects.path(raw), found.end()
+        if base is None or raw.startswith(("/", "\\x2f", "\\57")):
+            return self.objects.path(raw), found.end()
+        return self.objects.path_below(base, raw), found.end()
 
     def _dir_path(self, files: FileTable, call: Ended) -> Acted:
         base, _, after = self._at(files, call.args)
@@ -554,17 +554,6 @@ def _cloexec(flags: str) -> bool:
     if "CLOEXEC" in flags:
         return True
     return any(int(word, 16) & O_CLOEXEC for word in re.findall(r"\b0x[0-9a-f]{5,7}\b", flags))
-
-
-def _escape(name: str) -> str:
-    """An object's name as strace would have written it, to put a relative path behind it."""
-    return "".join(
-        char if " " <= char <= "~" and char not in '"\\' else _octal(char) for char in name
-    )
-
-
-def _octal(char: str) -> str:
-    return "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", "surrogateescape"))
 
 
 def _words(text: str) -> str:

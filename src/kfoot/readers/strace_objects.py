@@ -8,9 +8,12 @@ numbers, pids in /proc, terminals' numbers, and ports of the range the kernel gi
 from __future__ import annotations
 
 import re
+from typing import TypeVar
 
 from kfoot.readers.reading import Object
 from kfoot.readers.strace_args import unescape
+
+_Key = TypeVar("_Key")
 
 EPHEMERAL = 32768
 LIMIT = 200_000
@@ -94,6 +97,7 @@ class Objects:
         self._index: dict[Object, int] = {}
         self._paths: dict[str, int] = {}
         self._raw_paths: dict[str, int] = {}
+        self._relative: dict[tuple[int, str], int] = {}
         self._decorations: dict[str, int] = {}
 
     def add(self, row: Object) -> int:
@@ -125,6 +129,18 @@ class Objects:
         if index is None:
             index = self._named(stable_path(unescape(raw)), Object("path", "", how="argument"))
             _remember(self._raw_paths, raw, index)
+        return index
+
+    def path_below(self, base: int, raw: str) -> int:
+        """The object of a path relative to a directory's object."""
+        index = self._relative.get((base, raw))
+        if index is None:
+            folder = self.rows[base].name
+            if not folder.startswith("/"):
+                return self.path(raw)
+            name = f"{folder.rstrip('/')}/{unescape(raw)}"
+            index = self._named(stable_path(name), Object("path", "", how="argument"))
+            _remember(self._relative, (base, raw), index)
         return index
 
     def _named(self, name: str, row: Object) -> int:
@@ -216,7 +232,7 @@ class Objects:
         )
 
 
-def _remember(cache: dict[str, int], key: str, value: int) -> None:
+def _remember(cache: dict[_Key, int], key: _Key, value: int) -> None:
     """Keep a bounded cache: a hostile trace may name something else on every line."""
     if len(cache) >= _CACHE:
         cache.clear()
