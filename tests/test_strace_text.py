@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -221,3 +222,104 @@ def test_a_sleep_cut_short_by_a_signal(tmp_path: Path) -> None:
     reading = read(trace)
     assert reading.unparsed == 0
     assert tally(reading)[1]["clock_nanosleep", "ERESTART_RESTARTBLOCK"] == 1
+
+
+COMMANDS = [
+    "ls -lR /usr/share/doc/bash /nonexistent",
+    "for i in 1 2 3; do echo $i | cat | tr 1 2; done",
+    "grep -r Debian /usr/share/doc/bash",
+    "find /usr/share/doc/bash -type f -exec head -c 1 {} ;",
+    "tar czf /dev/null /usr/share/doc/bash",
+    "seq 20000 | sort -R --parallel=2 | tail -1",
+    "trap 'echo x' USR1; kill -USR1 $$; sleep 0.01 & wait; (exit 3)",
+    "setsid sh -c 'sleep 0.05 & :' ; sleep 0.1",
+    "timeout -s KILL 0.05 sleep 5",
+    "python3 -c 'import threading as t, subprocess as s\n"
+    '[t.Thread(target=s.run, args=(["true"],)).start() for _ in range(3)]\'',
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda text: text.split()[0])
+def test_counts_of_real_commands_equal_a_naive_count(command: str, tmp_path: Path) -> None:
+    needs("strace")
+    path = tmp_path / "trace.txt"
+    subprocess.run(
+        ["strace", "-f", "-s", "300", "-o", path, "bash", "-c", command],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    reading = read(path)
+    assert tally(reading) == count(path)
+    assert (reading.unparsed, reading.losses) == (0, [])
+    assert sum(step.times for step in reading.steps) + reading.steps_cut == sum(
+        row.calls for row in reading.calls.values()
+    )
+    # One process image at the start, one for each fork that is no thread, one for each exec.
+    text = path.read_text(errors="replace")
+    forks = re.findall(r"(?:clone\d?|fork)(?:\(| resumed>).*\) += \d+$", text, re.M)
+    threads = re.findall(r"^\d+ +clone3?\(.*CLONE_THREAD", text, re.M)
+    execs = re.findall(r"execve(?:\(| resumed>).*\) += 0$", text, re.M)
+    assert len(reading.processes) == len(forks) - len(threads) + len(execs)
+
+
+def test_a_descriptor_handed_over_is_known_in_every_task(tmp_path: Path) -> None:
+    """Inherited by fork, shared by a thread, closed by exec, passed by a message."""
+    path = tmp_path / "trace"
+    path.write_text(
+        """\
+1 execve("/a", ["a"], 0x0) = 0
+1 openat(AT_FDCWD, "/kept", O_RDONLY) = 3
+1 openat(AT_FDCWD, "/closed", O_RDONLY|O_CLOEXEC) = 4
+1 clone(child_stack=NULL, flags=SIGCHLD) = 2
+2 read(4, "", 1) = 0
+2 execve("/b", ["b"], 0x0) = 0
+2 read(3, "", 1) = 0
+2 read(4, "", 1) = -1 EBADF (Bad file descriptor)
+1 clone(child_stack=0x1, flags=CLONE_VM|CLONE_FILES|CLONE_THREAD) = 5
+5 openat(AT_FDCWD, "/thread", O_RDONLY) = 6
+1 read(6, "", 1) = 0
+1 close(3) = 0
+2 lseek(3, 0, SEEK_SET) = 0
+1 fcntl(6, F_DUPFD_CLOEXEC, 10) = 10
+1 dup3(6, 11, 0) = 11
+1 ioctl(11, FIOCLEX) = 0
+1 fcntl(10, F_SETFD, 0) = 0
+1 close_range(11, 12, 0) = 0
+1 execve("/c", ["c"], 0x0) = 0
+1 fsync(10) = 0
+1 fdatasync(11) = -1 EBADF (Bad file descriptor)
+"""
+    )
+    reading = read(path)
+    seen = [
+        (key.name, key.outcome, reading.objects[key.object].name)
+        for key in reading.calls
+        if key.object is not None and key.name in ("read", "lseek", "fsync", "fdatasync")
+    ]
+    assert seen == [
+        ("read", "ok", "/closed"),
+        ("read", "ok", "/kept"),
+        ("read", "EBADF", ""),
+        ("read", "ok", "/thread"),
+        ("lseek", "ok", "/kept"),
+        ("fsync", "ok", "/thread"),
+        ("fdatasync", "EBADF", ""),
+    ]
+    assert [(p.exe, p.parent) for p in reading.processes] == [
+        ("/a", None), ("/a", 0), ("/b", 1), ("/c", 0)
+    ]  # fmt: skip
+
+
+def test_32_bit_images_are_told_by_strace_or_by_their_calls(tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    body = '7 execve("/a", ["a"], 0x0) = 0\n{}7 mmap2(NULL, 1) = 0x1\n7 read(0, "", 1) = 0\n'
+    path.write_text(body.format("7 [ Process PID=7 runs in 32 bit mode. ]\n"))
+    assert {(k.name, k.abi) for k in read(path).calls} == {
+        ("execve", None), ("mmap2", "i386"), ("read", "i386")
+    }  # fmt: skip
+    path.write_text(body.format(""))
+    assert {k.abi for k in read(path).calls} == {"i386"}
+    assert {k.abi for k in read(path, Options(arch="aarch64")).calls} == {"arm"}
+    assert {k.abi for k in read(path, Options()).calls} == {None}
+    assert {k.abi for k in read(path, Options(arch="armv7l")).calls} == {None}
