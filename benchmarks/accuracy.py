@@ -47,6 +47,8 @@ class Compared:
     names: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
     """Of each number, as strace wrote them."""
     losses: list[str] = field(default_factory=list)
+    killed: int = 0
+    """Processes a signal ended."""
 
     @property
     def differences(self) -> list[tuple[int, str, int, int]]:
@@ -102,6 +104,7 @@ def compare(workload: Workload, folder: Path) -> Compared | None:
                 compared.losses.append(f"unparsed: {reading.samples}")
             if entry.format == "strace":
                 compared.processes = len(reading.processes)
+                compared.killed = sum(p.signal is not None for p in reading.processes)
                 compared.strace = tally(reading, names, compared)
             else:
                 compared.ftrace = tally(reading, names, compared)
@@ -113,6 +116,11 @@ KILLED = (
     "which ftrace records; strace is told of the death instead and prints `= ?`. Both count the "
     "call."
 )
+KILLED_LATE = (
+    "The task was killed by a signal at the end of the call: the kernel had finished it, but the "
+    "task was gone before strace could ask for the result, and it prints `= ?`. Both count the "
+    "call."
+)
 EXEC = (
     "A successful exec that changed the ABI, or was called by a thread that was not the leader: "
     "the kernel's two records carry different numbers or different task ids, so the ftrace reader "
@@ -120,8 +128,11 @@ EXEC = (
 )
 
 
-def explain(names: set[str], rows: list[tuple[int, str, int, int]]) -> str | None:
-    """Why the outcomes of one system call differ; None when nothing known explains it."""
+def explain(names: set[str], rows: list[tuple[int, str, int, int]], killed: int = 0) -> str | None:
+    """Why the outcomes of one system call differ; None when nothing known explains it.
+
+    ``killed``: processes that a signal ended.
+    """
     strace = sum(row[2] for row in rows)
     ftrace = sum(row[3] for row in rows)
     less = {outcome for _, outcome, by_strace, by_ftrace in rows if by_strace < by_ftrace}
@@ -130,6 +141,9 @@ def explain(names: set[str], rows: list[tuple[int, str, int, int]]) -> str | Non
         return None
     if more == {"never"} and all(_restart(name) for name in less):
         return KILLED
+    unseen = sum(row[2] - row[3] for row in rows if row[1] == "never")
+    if more == {"never"} and unseen <= killed:
+        return KILLED_LATE
     if more == {"ok"} and less == {"never"} and any(name.startswith("execve") for name in names):
         return EXEC
     return None
@@ -177,7 +191,7 @@ def page(results: list[Compared], absent: list[Workload]) -> tuple[str, int]:
         for nr in numbers:
             rows = [row for row in result.differences if row[0] == nr]
             names = result.names[nr]
-            why = explain(names, rows)
+            why = explain(names, rows, result.killed)
             unexplained += why is None
             shown = "; ".join(f"{what}: {a} and {b}" for _, what, a, b in rows)
             told.append(

@@ -39,7 +39,7 @@ def test_strace_and_ftrace_agree(name: str, tmp_path: Path) -> None:
     assert calls[0] == calls[1] > 50
     for nr in {row[0] for row in compared.differences}:
         rows = [row for row in compared.differences if row[0] == nr]
-        assert accuracy.explain(compared.names[nr], rows), rows
+        assert accuracy.explain(compared.names[nr], rows, compared.killed), rows
 
 
 def test_a_difference_without_a_reason_is_not_explained_away() -> None:
@@ -50,4 +50,6 @@ def test_a_difference_without_a_reason_is_not_explained_away() -> None:
     assert explain({"read"}, [(0, "never", 1, 0), (0, "EIO", 0, 1)]) is None
     assert explain({"read"}, [(0, "never", 1, 0), (0, "ERESTARTSYS", 0, 2)]) is None
     assert explain({"read"}, [(0, "never", 1, 0), (0, "ERESTARTSYS", 0, 1)])
+    assert explain({"read"}, [(0, "never", 1, 0), (0, "ok", 1, 2)]) is None
+    assert explain({"read"}, [(0, "never", 1, 0), (0, "ok", 1, 2)], 1)
     assert explain({"execve"}, [(59, "ok", 2, 1), (59, "never", 0, 1)])

@@ -50,6 +50,15 @@ class Evidence:
     checks: list[Check] = field(default_factory=list)
 
 
+_MULTIPLEXED = {
+    **dict.fromkeys((102, *range(359, 374)), "number 102 or 359-373 (socketcall and its parts)"),
+    **dict.fromkeys((117, *range(393, 403)), "number 117 or 393-402 (ipc and its parts)"),
+}
+"""i386 calls by number that strace names by the part called (socketcall's SYS_BIND as bind), which
+may also be a call of its own (arch/x86/entry/syscalls/syscall_32.tbl). x86_64 has none of the
+parts' numbers, so only its 102 and 117 are told apart less well."""
+
+
 def combine(readings: Sequence[Reading], names: Names) -> Evidence:
     """Give out the parts: calls from the best format, events from every format that has them."""
     by_format: dict[str, list[Reading]] = {}
@@ -79,8 +88,14 @@ def combine(readings: Sequence[Reading], names: Names) -> Evidence:
 def compare(
     first: str, ours: Iterable[Reading], second: str, theirs: Iterable[Reading], names: Names
 ) -> Check:
-    """Calls per system call as two recorders counted them."""
-    a, b = _totals(ours, names), _totals(theirs, names)
+    """Calls per system call as two recorders counted them.
+
+    ftrace's records do not say which ABI a task has, so where one recorder saw 32-bit tasks and the
+    other knows none, calls are compared by number alone.
+    """
+    ours, theirs = list(ours), list(theirs)
+    by_number = _abis(ours, names) != _abis(theirs, names)
+    a, b = _totals(ours, names, by_number), _totals(theirs, names, by_number)
     every = sorted(set(a) | set(b))
     return Check(
         first,
@@ -91,14 +106,20 @@ def compare(
     )
 
 
-def _totals(readings: Iterable[Reading], names: Names) -> Counter[str]:
+def _abis(readings: Sequence[Reading], names: Names) -> set[str | None]:
+    return {names.syscall(key, reading).abi for reading in readings for key in reading.calls}
+
+
+def _totals(readings: Iterable[Reading], names: Names, by_number: bool) -> Counter[str]:
     totals: Counter[str] = Counter()
     for reading in readings:
         for key, count in reading.calls.items():
-            totals[_label(key, reading, names)] += count.calls
+            totals[_label(key, reading, names, by_number)] += count.calls
     return totals
 
 
-def _label(key: CallKey, reading: Reading, names: Names) -> str:
+def _label(key: CallKey, reading: Reading, names: Names, by_number: bool) -> str:
     call = names.syscall(key, reading)
+    if by_number and call.nr is not None:
+        return _MULTIPLEXED.get(call.nr, f"number {call.nr}")
     return f"{call.abi or '?'}:{call.name}"
