@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import subprocess
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from kfoot import readers
-from kfoot.errors import InputError
+from kfoot.errors import InputError, KfootError
 from kfoot.readers.base import Options
 from kfoot.readers.reading import Loss, Reading
 from needs import needs
@@ -119,3 +122,43 @@ def test_lttng_names_calls_and_says_what_it_lost(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert [(loss.kind, loss.count) for loss in reading.losses] == [("overrun", 12)]
     assert Loss("overrun", "lttng.txt: events the tracer lost", 12) in reading.losses
+
+
+PIECES = [
+    "comm 12/34 [001] 1.123456: ",
+    "ls  7 1.123456789: ",
+    "raw_syscalls:sys_enter: NR 16 (3, 5401, 0)",
+    "raw_syscalls:sys_exit: NR 16 = -25",
+    "syscalls:sys_enter_ioctl: fd: 3, cmd: 0x5401",
+    "syscalls:sys_exit_ioctl: 0xffffffffffffffe7",
+    "sched:sched_process_fork: comm=a pid=1 child_pid=2",
+    "task:task_newtask: pid=9 comm=x clone_flags=10f00 oom_score_adj=0",
+    "PERF_RECORD_LOST lost 12",
+    "1 cycles:u: ",
+    "\t ffff do_syscall ([k])",
+    "# arch : x86_64",
+    "[10:15:39.123456789] (+0.1) box ",
+    "syscall_entry_openat: ",
+    "syscall_exit_openat: ",
+    "raw_syscalls:sys_enter: { id = 16, args = [ [0] = 0x1, [1] = 010 ] }",
+    "{ tid = 012, pid = 0x7 }",
+    "{ ret = -2 }",
+    '{ filename = "a\\"b" }',
+    "sched_process_exec: { tid = 1 }",
+    "{ common_flags = 8 }",
+    "sched_process_fork: { child_tid = 4, child_pid = 4 }, { tid = 4 }",
+    "[warning] Tracer discarded 3 events",
+    "compat_syscall_entry_ioctl: { cmd = 0xFFFFFFFFFFFFFFFF }",
+    *("9" * 5000, "\n", "\n", "\udcff", "\0", "{", "}", '"', " = ", "٣"),
+]
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
+def test_any_order_of_what_they_write(tmp_path: Path, data: str) -> None:
+    path = tmp_path / "trace"
+    path.write_bytes(data.encode("utf-8", "surrogateescape"))
+    for name in ("perf-script", "babeltrace"):
+        with suppress(KfootError):
+            reading = readers.reader(name).read([path], X86)
+            assert all(0 <= key.process < len(reading.processes) for key in reading.calls)

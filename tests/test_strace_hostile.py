@@ -75,6 +75,7 @@ PIECES = st.sampled_from(
         b"socket(AF_INET, SOCK_STREAM, IPPROTO_TCP", b"mmap(NULL, 1, PROT_READ, MAP_SHARED, 3, 0",
         b"\\", b'"', b"<", b">", b"(", b")", b"[", b"]", b"\0", b"\xff", b"\r", b"12", b"-1", b"0x",
         b"close_range(3, 4294967295, 0", b"fcntl(3, F_DUPFD, 9", b"bpf(BPF_MAP_CREATE",
+        b"9" * 5000, b"012", b"0x", b"f" * 40, b" <" + b"9" * 400 + b".0>", "٣".encode(), b" = ",
         b"fstat(3, {st_mode=S_IFCHR|0600, st_rdev=makedev(0x1, 0x3)}", b"syscall_0x1ff(",
     ]
 )  # fmt: skip

@@ -37,7 +37,8 @@ _RECORD = re.compile(
 )
 _FIELD = re.compile(r'\b([A-Za-z_]\w*) = ("(?:[^"\\]|\\.)*"|0x[0-9A-Fa-f]{1,16}|-?\d{1,19})')
 _ARGS = re.compile(
-    r"\bargs = \[ (?:\[0\] = )?(0x[0-9A-Fa-f]+|\d+), (?:\[1\] = )?(0x[0-9A-Fa-f]+|\d+)"
+    r"\bargs = \[ (?:\[0\] = )?(?:0x[0-9A-Fa-f]{1,16}|\d{1,19}), "
+    r"(?:\[1\] = )?(0x[0-9A-Fa-f]{1,16}|\d{1,19})"
 )
 _DISCARDED = re.compile(r"(?:.*WARNING: |\[warning\] )Tracer discarded (\d{1,18}) event", re.DOTALL)
 _ENTRY = re.compile(r"(compat_)?(?:syscall_entry_|syscalls:sys_enter_|sys_)(\w+)$")
@@ -113,7 +114,7 @@ class _Scan:
         if name == "raw_syscalls:sys_enter":
             nr, args = _number(fields, "id"), _ARGS.search(rest)
             asks = nr == self._ioctl and args is not None
-            request = int(args[2], 0) & 0xFFFFFFFF if asks and args else -1
+            request = _integer(args[1]) & 0xFFFFFFFF if asks and args else -1
             counts.pairs.enter(tid, ns, nr, request)
         elif name == "raw_syscalls:sys_exit":
             counts.pairs.exit(tid, ns, _number(fields, "id"), ret)
@@ -141,8 +142,14 @@ class _Scan:
 def _value(text: str) -> int | str:
     if text.startswith('"'):
         return text[1:-1].replace('\\"', '"').replace("\\\\", "\\")
-    value = int(text, 0)
-    return value - (1 << 64) if text.startswith("0x") and value >= 1 << 63 else value
+    return _integer(text)
+
+
+def _integer(text: str) -> int:
+    if not text.startswith("0x"):
+        return int(text)
+    value = int(text, 16)
+    return value - (1 << 64) if value >= 1 << 63 else value
 
 
 def _number(fields: dict[str, int | str], *names: str) -> int:

@@ -164,7 +164,7 @@ def _call(counts: EventText, tid: int, ns: int, name: str, rest: str, ioctl: int
     elif name.startswith("syscalls:sys_exit_"):
         found = _RETURN.match(rest)
         if found:
-            ret = int(found[1], 0)
+            ret = int(found[1], 16) if found[1].startswith("0x") else int(found[1])
             ret -= (1 << 64) if ret >= 1 << 63 else 0
             call = name.removeprefix("syscalls:sys_exit_")
             counts.named.exit(tid, ns, counts.number(call), ret)

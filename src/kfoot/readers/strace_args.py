@@ -10,9 +10,11 @@ from kfoot.readers.strace_line import DECORATION
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"(\.\.\.)?', re.DOTALL)
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|.)", re.DOTALL)
 _LETTERS = {"n": "\n", "t": "\t", "r": "\r", "v": "\v", "f": "\f"}
-_NUMBER = re.compile(r"0x[0-9a-fA-F]+|-?\d+")
+_NUMBER = re.compile(r"0x[0-9a-fA-F]{1,16}|-?\d{1,20}")
 
-FD = re.compile(rf"(AT_FDCWD|0x[0-9a-fA-F]+|-?\d+)(?: /\* [^*]* \*/)?({DECORATION})?", re.DOTALL)
+FD = re.compile(
+    r"(AT_FDCWD|0x[0-9a-fA-F]{1,16}|-?\d{1,10})(?: /\* [^*]* \*/)?" + f"({DECORATION})?", re.DOTALL
+)
 """A descriptor argument: groups number, decoration."""
 
 _PART = r"(0x[0-9a-f]+|\d+)"

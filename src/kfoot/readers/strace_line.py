@@ -22,8 +22,8 @@ left is one nested level (``</dev/null<char 1:3>>``) and the arrow of a connecte
 DECORATION = rf"{ANGLE}(?:\(deleted\))?"
 
 _PID = rf"(?:\[pid +(?=\d))?(\d{{1,7}})(?:{ANGLE})?\]? +"
-_AT = r"(\d\d:\d\d:\d\d(?:\.\d+)?|\d{8,}(?:\.\d+)?) "
-_SINCE = r"(?:\(\+)? *(\d+(?:\.\d+)?)\)? "
+_AT = r"(\d\d:\d\d:\d\d(?:\.\d{1,9})?|\d{8,11}(?:\.\d{1,9})?) "
+_SINCE = r"(?:\(\+)? *(\d{1,11}(?:\.\d{1,9})?)\)? "
 _NR = r"\[ *(\d{1,7}|0x[0-9a-f]{1,8})\] "
 _POINTER = r"\[(?:[0-9a-f?]{16}|[0-9a-f?]{8})\] "
 _NONE = "((?!))?"
@@ -31,25 +31,24 @@ _NONE = "((?!))?"
 
 _CALL = r"(?:(\w+)\(|<\.\.\. (\w+|\?+) resumed>)(.*)"
 _RESULT = (
-    r"\) += (\?|-?\d+|0x[0-9a-f]+)"
+    r"\) += (\?|-?\d{1,20}|0x[0-9a-f]{1,16})"
     rf"({DECORATION})?"
     r"(?: (E[A-Z0-9_]+) \([^()]*\))?"
-    r"(?: <(\d+\.\d+)>)?$"
+    r"(?: <(\d{1,9}\.\d{1,9})>)?$"
 )
 _TAIL = re.compile(
-    r"(\?|-?\d+|0x[0-9a-f]+)"
+    r"(\?|-?\d{1,20}|0x[0-9a-f]{1,16})"
     rf"({DECORATION})?"
     r"(?: /\* .{0,200}? \*/)?"
-    r"(?: (E[A-Z0-9_]+)| \(errno (\d+)\))?"
+    r"(?: (E[A-Z0-9_]+)| \(errno (\d{1,5})\))?"
     r"(?: \(.*\))?"
-    r"(?: <(\d+\.\d+)>)?$",
+    r"(?: <(\d{1,9}\.\d{1,9})>)?$",
     re.DOTALL,
 )
 _HEAD = re.compile(r"(?:(\w+)\(|<\.\.\. (\w+|\?+) resumed>)")
 _RESULT_TRIES = 8
 """How many times `) = ` is looked for from a line's end: a bound against hostile lines."""
 _ANGLES = re.compile(ANGLE)
-_TIME_SPENT = re.compile(r" <(\d+\.\d+)>$")
 
 
 class Style(NamedTuple):

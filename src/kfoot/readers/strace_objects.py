@@ -46,7 +46,7 @@ _PROTOCOLS: dict[str, tuple[str | None, str | None, str | None]] = {
 }
 """strace's words (the kernel's struct proto names) for family, type and protocol."""
 
-_DEVICE = re.compile(r"^(.*)<(char|block) (\d+):(\d+)>$", re.DOTALL)
+_DEVICE = re.compile(r"^(.*)<(char|block) (\d{1,10}):(\d{1,10})>$", re.DOTALL)
 _SOCKET = re.compile(r"^([A-Za-z][\w-]*):\[(.*)\]$", re.DOTALL)
 _PIDFD = re.compile(r"^(pid|pidfd):")
 _NSFS = re.compile(r"^([a-z_]+):\[\d+\]$")
@@ -54,7 +54,7 @@ _PROC = re.compile(r"^/proc/\d+(?=/|$)")
 _TASK = re.compile(r"^(/proc/[^/]+/task)/\d+(?=/|$)")
 _PROC_FD = re.compile(r"^(/proc/[^/]+(?:/task/[^/]+)?/(?:fd|fdinfo))/\d+$")
 _TERMINAL = re.compile(r"^/dev/pts/\d+$")
-_PORT = re.compile(r":(\d+)$")
+_PORT = re.compile(r":(\d{1,5})$")
 _RANK = {"recorded": 3, "decorated": 2, "followed": 1, "argument": 0}
 
 

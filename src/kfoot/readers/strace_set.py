@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from kfoot.readers.base import Options
 from kfoot.readers.files import Lines, bare_name
+from kfoot.readers.strace_args import number
 from kfoot.readers.strace_line import ANY, leader
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ MERGED = 200
 """Files open at the same time at most; more are read one after the other."""
 _BATCH = 256
 
-_CHILD = re.compile(r"(?:fork|clone|clone2|clone3)\(.*\) += (0x[0-9a-f]+|\d+)")
+_CHILD = re.compile(r"(?:fork|clone|clone2|clone3)\(.*\) += (0x[0-9a-f]{1,8}|\d{1,10})")
 
 
 class ReadFile(Protocol):
@@ -69,7 +70,7 @@ def _survey(by_pid: dict[str, Path]) -> tuple[bool, set[str]]:
                 first = False
             found = _CHILD.search(line) if "fork(" in line or "clone" in line else None
             if found:
-                children.add(str(int(found[1], 0)))
+                children.add(str(number(found[1])))
     return timed, children
 
 

@@ -51,7 +51,7 @@ _WIDE = 1 << 20
 _MESSAGE = re.compile(r"strace: Process (\d+) (attached|detached)$")
 _PERSONALITY = re.compile(r"\[ Process PID=(\d+) runs in (.+) mode\. \]$")
 _EXIT = re.compile(
-    r"\+\+\+ (?:exited with (-?\d+)|killed by (\w+)|superseded by execve in pid (\d+))"
+    r"\+\+\+ (?:exited with (-?\d{1,11})|killed by (\w+)|superseded by execve in pid (\d+))"
 )
 _SUMMARY = re.compile(
     r"% time  |-{4,}[ -]+$|System call usage summary for | {0,2}\d+\.\d\d +\d+\.\d{6} +\d+ +\d+ "
@@ -59,7 +59,7 @@ _SUMMARY = re.compile(
 """The table that -C prints behind the lines: it counts the same calls once more."""
 _UNFINISHED = " <unfinished ...>"
 _DETACHED = " <detached ...>"
-_NUMBERED = re.compile(r"syscall_(0x[0-9a-f]+|\d+)$")
+_NUMBERED = re.compile(r"syscall_(0x[0-9a-f]{1,16}|\d{1,10})$")
 _OURS = re.compile(
     r"[a-z_]\w*\(.*\) += (?:-?\d|0x|\?)|[a-z_]\w*\(.*<unfinished \.\.\.>$"
     r"|<\.\.\. \w+ resumed>|\+\+\+ (?:exited|killed) |--- SIG[A-Z]+ "
@@ -460,7 +460,7 @@ class Assembler:
         while process in self.tree.same:
             process = self.tree.same[process]
         bare = _NUMBERED.match(name)
-        value = int(nr, 0) if nr is not None else int(bare[1], 0) if bare else None
+        value = number(nr) if nr is not None else number(bare[1]) if bare else None
         return CallKey(process, abi, value, None if bare else name, outcome, index, index2, request)
 
     def _narrow(self, calls: dict[CallKey, CallCount]) -> dict[int, str]:
