@@ -89,7 +89,7 @@ def test_no_bomb_unpacks_to_more_than_a_bound(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert total < 4 * LINE_LIMIT
-    assert peak < 300 << 20
+    assert peak < 80 << 20
 
 
 def test_what_cannot_be_read_is_an_input_error(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_the_plain_style_equals_a_naive_count(plain: Path) -> None:
 STYLES = [
     ("-t",), ("-tt",), ("-ttt",), ("-r",), ("-r", "-tt"), ("-T",), ("-i",), ("-n",), ("-k",),
     ("-y",), ("-yy",), ("-Y",), ("-v",), ("-x",), ("-xx",), ("-s", "4"), ("-a", "1"),
-    ("-X", "raw"), ("-X", "verbose"), ("-e", "raw=all"), ("-e", "write=all"), ("-q",), ("-qqq",),
+    ("-C",), ("-X", "raw"), ("-X", "verbose"), ("-e", "raw=all"), ("-e", "write=all"), ("-q",), ("-qqq",),
     ("--absolute-timestamps=format:unix,precision:ns",), ("--relative-timestamps=s",),
     ("-i", "-n", "-r", "-tt", "-T", "-yy", "-Y"),
     ("-yy", "-X", "verbose", "-ttt", "-T"),

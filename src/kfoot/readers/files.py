@@ -31,9 +31,9 @@ HEAD = 1 << 16
 
 SUFFIXES = (".gz", ".xz", ".zst")
 
-_ZSTD_STEP = 4096
+_ZSTD_STEP = 1024
 """Packed bytes given to zstd at once: a block of 4 bytes can unpack to 128 KiB, so this bounds
-what one step may give to 128 MiB even for a file made to exhaust memory."""
+what one step may give to 32 MiB even for a file made to exhaust memory."""
 
 _LZMA_MEMORY = 256 << 20
 
