@@ -8,6 +8,9 @@ from typing import Any
 from kfoot.atlas.layout import Heap, Where, assemble
 from kfoot.atlas.schema import PACKED_POOLS, TABLES, Column, Row, TableSchema, Value
 
+LEVEL = 12
+"""Of zstd: 19 would save a tenth of the functions and take a third of the whole build's time."""
+
 
 def pack(header: Mapping[str, Any], tables: Mapping[str, Iterable[Row]]) -> bytes:
     """The file's bytes. ``header``: release, source, source_sha256, rules, notes (all JSON).
@@ -31,6 +34,11 @@ def _sorted(rows: Iterable[Row], schema: TableSchema, name: str) -> list[Row]:
     for row in unique:
         if len(row) != len(schema.columns):
             raise ValueError(f"table {name}: a row has {len(row)} values: {row!r}")
+    if keys == list(range(len(keys))):
+        try:
+            return sorted(unique)  # ten times quicker
+        except TypeError:
+            pass  # a None was compared with something
     order = keys + [n for n in range(len(schema.columns)) if n not in keys]
     return sorted(unique, key=lambda row: tuple(_comparable(row[n]) for n in order))
 
@@ -76,7 +84,7 @@ def _frame(heap: Heap, outer: Heap) -> Where:
     """A packed heap's buffers as one zstd frame."""
     import zstandard
 
-    packer = zstandard.ZstdCompressor(level=19, write_content_size=True)
+    packer = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True)
     return outer.add(packer.compress(heap.bytes()), "s")
 
 
