@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-_OWN_DIRECTIONS = {
-    # ABIs whose architecture numbers the direction of an ioctl differently (asm/ioctl.h).
-    "alpha": "alpha",
-    "mips_o32": "mips32",
-    "mips_n32": "mips32",
-    "mips_n64": "mips64",
-    "parisc32": "parisc32",
-    "parisc64": "parisc64",
-    "powerpc32": "powerpc32",
-    "powerpc64": "powerpc64",
-    "sparc32": "sparc32",
-    "sparc64": "sparc64",
-}
+_OTHER = ("alpha", "mips", "powerpc", "sparc")
+"""Architectures whose asm/ioctl.h has three bits of direction; parisc swaps read and write."""
 _LP64 = ("x86_64", "arm64", "riscv64", "s390x", "loongarch64", "ia64")
 
 ARCHITECTURES = {
@@ -53,9 +42,22 @@ MACHINES = {
 }
 
 
-def ioctl_class(abi: str) -> str:
-    """Which ioctl numbers hold for an ABI: lp64, ilp32 or an architecture's own."""
-    return _OWN_DIRECTIONS.get(abi) or ("lp64" if abi in _LP64 else "ilp32")
+def ioctl_classes(abi: str) -> tuple[str, ...]:
+    """The classes of ioctl numbers that hold for an ABI, as the table ``ioctls`` names them.
+
+    generic: every ABI with the usual directions; lp64: those with 64-bit long; generic32: those
+    with 32-bit long, of which i386 aligns 64-bit members to 4 bytes and ilp32 to 8; other and
+    parisc: the architectures with directions of their own, with 32 or 64 appended where the size
+    of long matters. Requests of an architecture's own headers have the ABI's name.
+    """
+    wide = abi in _LP64 or abi == "alpha" or abi.endswith("64")
+    bits = "64" if wide else "32"
+    for kind, prefixes in (("other", _OTHER), ("parisc", ("parisc",))):
+        if abi.startswith(prefixes):
+            return "", kind, kind + bits, abi
+    if wide:
+        return "", "generic", "lp64", abi
+    return "", "generic", "generic32", "i386" if abi == "i386" else "ilp32", abi
 
 
 def architecture(abi: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
-from kfoot.atlas.abi import ioctl_class
+from kfoot.atlas.abi import ioctl_classes
 from kfoot.atlas.model import (
     NOWHERE,
     Config,
@@ -126,7 +126,7 @@ class AtlasView:
     # --- ioctls ---
 
     def ioctl(self, key: int | str, *, abi: str = "x86_64") -> tuple[Ioctl, ...]:
-        kinds = ("", abi, ioctl_class(abi))
+        kinds = ioctl_classes(abi)
         if isinstance(key, str):
             rows = self._select("ioctls", "name", key)
         else:

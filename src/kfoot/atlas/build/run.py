@@ -33,6 +33,7 @@ BUILDERS: tuple[str, ...] = (
     "devices:Devices",
     "events:Events",
     "functions:Functions",
+    "ioctls:Ioctls",
 )
 """Rule-sets as "module:Class" below kfoot.atlas.build."""
 
