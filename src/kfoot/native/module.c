@@ -46,6 +46,11 @@ static int fill(PyObject *module)
 	return 0;
 }
 
+static PyMethodDef methods[] = {
+	{"strace_counts", strace_counts, METH_VARARGS, "Calls by task and name in strace text."},
+	{0},
+};
+
 static PyModuleDef_Slot slots[] = {
 	{Py_mod_exec, fill},
 	{0, NULL},
@@ -55,6 +60,7 @@ static struct PyModuleDef definition = {
 	PyModuleDef_HEAD_INIT,
 	.m_name = "kfoot._native",
 	.m_doc = "Scanners for large traces, outside the interpreter lock.",
+	.m_methods = methods,
 	.m_slots = slots,
 };
 

@@ -44,6 +44,8 @@ static inline bool count_into(PyObject *dict, PyObject *key, uint64_t count)
 	return put(dict, key, PyLong_FromUnsignedLongLong(count));
 }
 
+PyObject *strace_counts(PyObject *module, PyObject *args);
+
 /* Adds a table of calls to {(tid, nr, outcome, request): [calls, ns]}. */
 bool calls_into(const struct calls *table, PyObject *dict);
 

@@ -85,10 +85,10 @@ static bool time_column(const uint8_t **at, const uint8_t *end, struct line *lin
 
 		while (p < end && digit(*p))
 			p++;
-		if (p == fraction)
+		if (p == fraction || p - fraction > 12)
 			return false;
 	}
-	if (p == end || *p != ' ' || p - line->at > 31)
+	if (p == end || *p != ' ')
 		return false;
 	line->at_length = (uint32_t)(p - line->at);
 	*at = p + 1;
@@ -225,4 +225,21 @@ bool strace_line(const uint8_t *p, const uint8_t *end, bool with_time, struct li
 	const uint8_t *before = spent(p, end, line);
 
 	return before && result(p, before, line);
+}
+
+bool strace_head(const uint8_t *p, const uint8_t *end, int32_t *pid, const uint8_t **name,
+		 uint32_t *length)
+{
+	struct line line;
+
+	if (!pid_column(&p, end, &line) || !time_column(&p, end, &line))
+		return false;
+	*pid = line.pid;
+	*name = p;
+	if (p == end || digit(*p))
+		return false;
+	while (p < end && word(*p))
+		p++;
+	*length = (uint32_t)(p - *name);
+	return *length && p < end && *p == '(';
 }

@@ -97,4 +97,8 @@ struct line {
 /* Takes a line apart; false where it is not one of the plain forms. */
 bool strace_line(const uint8_t *p, const uint8_t *end, bool with_time, struct line *line);
 
+/* The task and the name of a line that begins a call or holds a whole one. */
+bool strace_head(const uint8_t *p, const uint8_t *end, int32_t *pid, const uint8_t **name,
+		 uint32_t *length);
+
 #endif

@@ -1,0 +1,226 @@
+"""How fast traces are read: kfoot beside trace-cmd and mawk doing the same job, in the same run.
+
+It records its own inputs (as root, with tracefs) into .build/bench and keeps them: all events of
+the whole system as ring buffer pages, the same as trace.dat, the text of it, and
+`strace -f -ttt -T -yy` of the same work. Every figure is of whole processes; kfoot and its peer
+take turns, the ratio is the median of the pairs, memory the peak of the process.
+
+python benchmarks/read.py [--pairs N] [--size MB] [--strace-size MB] [--only NAME] [--markdown]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import tracedat
+
+HERE = Path(__file__).resolve().parent
+BUILD = HERE.parent / ".build" / "bench"
+PAGES = BUILD / "ftrace"
+DAT = BUILD / "trace.dat"
+TEXT = BUILD / "trace.txt"
+STRACE = BUILD / "strace.txt"
+WORK = f"sh {HERE / 'workload.sh'} >/dev/null 2>&1"
+
+READ = """
+import sys
+from pathlib import Path
+from kfoot.readers import read
+from kfoot.readers.base import Options
+for reading in read([Path(p) for p in sys.argv[1:]], Options(arch="x86_64")):
+    print(sum(reading.events.values()), sum(c.calls for c in reading.calls.values()))
+"""
+FOOTPRINT = """
+import sys
+from pathlib import Path
+from kfoot.atlas import open_atlas
+from kfoot.capture import Manifest
+from kfoot.footprint import contract
+from kfoot.footprint.derive import attribute
+from kfoot.footprint.system import System
+from kfoot.readers import read
+from kfoot.readers.base import Options
+readings = read([Path(sys.argv[1])], Options(arch="x86_64"))
+manifest = Manifest(arch="x86_64", closed=True)
+footprint, chart = attribute(manifest, readings, System(), open_atlas(None))
+print(len(contract.dumps(footprint)))
+"""
+COUNTS = """
+import sys
+from kfoot.readers.strace_counts import count
+print(sum(count(sys.argv[1]).values()))
+"""
+# The same job in awk, by its fields: counts by event, and by task and number. (A name with a
+# space in it shifts them; what that costs in truth is left out here.)
+AWK_TEXT = r"""
+{ event[$4]++; if ($4 == "sys_enter:") call[$1 " " $6]++ }
+END { for (e in event) n += event[e]; for (c in call) m += call[c]; print n, m }
+"""
+AWK_STRACE = r"""
+{ p = index($3, "("); if (p > 1) { call[$1 " " substr($3, 1, p - 1)]++ } }
+END { for (c in call) n += call[c]; print n }
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    seconds: float
+    mib: float
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row: what is read, by kfoot and by a peer. A peer of None: kfoot alone."""
+
+    name: str
+    input: Path
+    kfoot: list[str]
+    peer_name: str | None = None
+    peer: list[str] | None = None
+
+
+def timed(command: list[str]) -> Run:
+    """Wall seconds and peak memory of a command whose output nobody reads."""
+    with open(os.devnull, "wb") as nowhere:
+        began = time.perf_counter()
+        process = subprocess.Popen(command, stdout=nowhere, stderr=nowhere)
+        _, status, usage = os.wait4(process.pid, 0)
+        took = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command[0]} failed: {' '.join(command)[:200]}")
+    return Run(took, usage.ru_maxrss / 1024)
+
+
+def record_pages(megabytes: int) -> None:
+    """All events of the whole system, until the pages are so many megabytes."""
+    from kfoot.collect.base import Scope
+    from kfoot.collect.ftrace import Ftrace
+
+    BUILD.mkdir(parents=True, exist_ok=True)
+    collector = Ftrace()
+    collector.start(Scope(whole_system=True), BUILD)
+    try:
+        while sum(path.stat().st_size for path in PAGES.glob("cpu*.pages")) < megabytes << 20:
+            subprocess.run(WORK, shell=True)
+    finally:
+        recorded = collector.stop()
+    print(f"recorded {PAGES}, losses: {recorded.losses}", file=sys.stderr)
+
+
+def record_strace(megabytes: int) -> None:
+    BUILD.mkdir(parents=True, exist_ok=True)
+    size = f"$(stat -c %s {STRACE})"
+    loop = f"while [ {size} -lt {megabytes << 20} ]; do {WORK}; done"
+    subprocess.run(
+        ["strace", "-f", "-ttt", "-T", "-yy", "-o", str(STRACE), "sh", "-c", loop], check=True
+    )
+
+
+def inputs(size: int, strace_size: int) -> None:
+    """Record what is not there yet."""
+    if not PAGES.is_dir():
+        record_pages(size)
+    if not DAT.exists():
+        tracedat.write(PAGES, DAT)
+    if not TEXT.exists():
+        with TEXT.open("wb") as file:
+            subprocess.run(["trace-cmd", "report", str(DAT)], stdout=file, check=True)
+    if not STRACE.exists():
+        record_strace(strace_size)
+
+
+def jobs() -> list[Job]:
+    python = [sys.executable, "-c"]
+    report = ["trace-cmd", "report", str(DAT)]
+    pages = [str(path) for path in sorted(PAGES.glob("cpu*.pages"))]
+    return [
+        Job("pages", PAGES, [*python, READ, *pages], "trace-cmd report", report),
+        Job("trace.dat", DAT, [*python, READ, str(DAT)], "trace-cmd report", report),
+        Job("ftrace text", TEXT, [*python, READ, str(TEXT)], "mawk", ["mawk", AWK_TEXT, str(TEXT)]),
+        Job(
+            "strace text: counts",
+            STRACE,
+            [*python, COUNTS, str(STRACE)],
+            "mawk",
+            ["mawk", AWK_STRACE, str(STRACE)],
+        ),
+        Job("strace text: reading", STRACE, [*python, READ, str(STRACE)]),
+        Job("strace text: footprint", STRACE, [*python, FOOTPRINT, str(STRACE)]),
+    ]
+
+
+def megabytes(path: Path) -> float:
+    files = path.glob("cpu*.pages") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files) / 1e6
+
+
+def row(job: Job, pairs: int) -> list[str]:
+    mine, theirs, ratios = [], [], []
+    timed(job.kfoot)  # once, so that both find the input in the page cache
+    for _ in range(pairs):
+        mine.append(timed(job.kfoot))
+        if job.peer is not None:
+            theirs.append(timed(job.peer))
+            ratios.append(theirs[-1].seconds / mine[-1].seconds)
+    seconds = statistics.median(run.seconds for run in mine)
+    size = megabytes(job.input)
+    cells = [
+        job.name,
+        f"{size:.0f} MB",
+        f"{seconds:.2f} s",
+        f"{size / 1000 / seconds:.2f} GB/s",
+        f"{max(run.mib for run in mine):.0f} MiB",
+    ]
+    if not theirs:
+        return [*cells, "", "", ""]
+    return [
+        *cells,
+        f"{job.peer_name}: {statistics.median(run.seconds for run in theirs):.1f} s",
+        f"{max(run.mib for run in theirs):.0f} MiB",
+        f"{statistics.median(ratios):.0f}",
+    ]
+
+
+HEADS = ["input", "size", "kfoot", "rate", "peak memory", "peer", "peer's memory", "times faster"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--size", type=int, default=600, help="megabytes of pages")
+    parser.add_argument("--strace-size", type=int, default=400, help="megabytes of strace text")
+    parser.add_argument("--only", help="rows whose name begins so")
+    parser.add_argument("--markdown", action="store_true")
+    args = parser.parse_args()
+    inputs(args.size, args.strace_size)
+    rows = [row(job, args.pairs) for job in jobs() if job.name.startswith(args.only or "")]
+    if args.markdown:
+        print(f"| {' | '.join(HEADS)} |\n|{'---|' * len(HEADS)}")
+    for cells in rows:
+        print(f"| {' | '.join(cells)} |" if args.markdown else "  ".join(cells))
+    print(f"\n{versions()}")
+    return 0
+
+
+def versions() -> str:
+    found = [
+        f"Linux {platform.release()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
+    ]
+    for command in (["trace-cmd", "--version"], ["mawk", "-W", "version"], ["strace", "-V"]):
+        done = subprocess.run(command, capture_output=True, text=True)
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        found.append(next((line for line in lines if any(map(str.isdigit, line))), command[0]))
+    return "; ".join(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
