@@ -173,20 +173,40 @@ def test_a_daemon_that_forks_twice_is_followed(tmp_path: Path) -> None:
     assert b'witness"' in raw(tmp_path / "a.kfoot", "strace.txt")
 
 
-def test_a_32_bit_process_is_announced(tmp_path: Path) -> None:
-    needs("strace", "gcc")
+def _tiny(folder: Path) -> None:
+    """Builds the 32-bit program ``tiny``, which exits with status 3."""
     built = subprocess.run(
         ["gcc", "-m32", "-static", "-x", "c", "-", "-o", "tiny"],
         input="int main(void){return 3;}",
         text=True,
-        cwd=tmp_path,
+        cwd=folder,
         check=False,
     )
     if built.returncode:
         pytest.skip("gcc builds no 32-bit programs here")
+
+
+def test_a_32_bit_process_is_announced(tmp_path: Path) -> None:
+    needs("strace", "gcc")
+    _tiny(tmp_path)
     done = kfoot("run", "--collector", "strace", "-o", "a", "./tiny", cwd=tmp_path)
     assert done.returncode == 3
     assert b"runs in 32 bit mode" in raw(tmp_path / "a.kfoot", "strace.txt")
+
+
+def test_a_32_bit_process_among_others_is_kept_apart_by_both_collectors(tmp_path: Path) -> None:
+    needs("strace", "tracefs", "gcc")
+    _tiny(tmp_path)
+    script = "./tiny; true; exec ./tiny"
+    done = kfoot(
+        "run", "--collector", "strace+ftrace", "-o", "a", "--", "sh", "-c", script, cwd=tmp_path
+    )
+    assert done.returncode == 3
+    footprint = json.loads((tmp_path / "a.kfoot" / "footprint.json").read_bytes())
+    assert footprint["evidence"]["losses"] == []
+    (check,) = footprint["evidence"]["checks"]
+    assert check["differences"] == []
+    assert {"x86_64", "i386"} <= {row["abi"] for row in footprint["syscalls"]}
 
 
 def test_without_tracefs_it_says_what_is_missing(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ Layout of ``raw/ftrace/`` (reader ``ftrace-pages``). Once the capture is closed 
 
 ``info.json``
     ``{"clock": "mono", "page_bytes": 4096, "endian": "little", "long_bytes": 8, "cpus": [0, 1],
-    "scope": "tasks" | "system", "roots": [PID], "gate": PID | null}``. ``page_bytes`` is the size
-    of one sub-buffer, header included. ``gate`` is the task that was stopped for kfoot and
-    then executed the command: what it did before entering that ``execve`` is kfoot's.
+    "scope": "tasks" | "system", "roots": [PID], "gate": PID | null, "all_events": true}``.
+    ``page_bytes`` is the size of one sub-buffer, header included. ``gate`` is the task that was
+    stopped for kfoot and then executed the command: what it did before entering that ``execve`` is
+    kfoot's. ``all_events`` is false when some event could not be enabled.
 ``cpuN.pages``
     The sub-buffers of CPU N in order, ``page_bytes`` each, as ``trace_pipe_raw`` gave them (the
     last one of a CPU is padded with zeros behind its ``commit``). The file's size is a multiple
@@ -195,6 +196,7 @@ class Ftrace:
             "scope": self._options["scope"],
             "roots": list(scope.pids),
             "gate": scope.gate,
+            "all_events": self._options["events_refused"] == 0,
         }
         self._keep("info.json", json.dumps(info, sort_keys=True).encode() + b"\n")
         self._keep("header_page.txt", _read(events / "header_page"))

@@ -29,6 +29,7 @@ from kfoot.readers.ftrace_format import (
 )
 from kfoot.readers.ftrace_tally import NANOSECOND_CLOCKS, Tally, ioctl_number, until_ns
 from kfoot.readers.reading import Loss, Reading
+from kfoot.readers.ring_abi import set_apart
 from kfoot.readers.ring_buffer import Plan, Stream
 from kfoot.readers.ring_reading import count, losses_of, reading_of
 
@@ -89,11 +90,15 @@ class FtracePages:
             for cpu, path in sorted(found.items())
         ]
         tally = count(streams, plan, options.progress)
+        unknown: list[Loss] = []
+        if info.get("all_events") is True:
+            unknown = set_apart(streams, plan, tally, options.arch)
         _name_tasks(folder, tally)
         tally.timed = info.get("clock", "local") in NANOSECOND_CLOCKS
         reading = reading_of(tally, plan, self.name, f"{folder.name}/", options.arch)
         statistics = _description(folder, "stats.txt") or b""
         reading.losses += [
+            *unknown,
             *dict.fromkeys(broken),
             *losses_of(streams, _statistics(statistics), folder.name),
         ]

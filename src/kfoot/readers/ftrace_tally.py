@@ -41,6 +41,9 @@ _MAX_ERRNO = 4095
 _CLONE_THREAD = 0x10000
 _X32_BIT = 0x40000000
 
+_COMPAT = {"x86_64": "i386", "arm64": "arm"}
+"""The ABI of a kernel's 32-bit tasks."""
+
 _ABIS = {
     "x86_64": "x86_64",
     "aarch64": "arm64",
@@ -99,6 +102,8 @@ class Tally:
     """(task, event, context): the event is a name (text) or a number (binary)."""
     calls: dict[tuple[int, int, int, int], list[int]] = field(default_factory=dict)
     """(task, number, outcome, ioctl request or -1) -> [calls, ns]."""
+    compat_calls: dict[tuple[int, int, int, int], list[int]] = field(default_factory=dict)
+    """The same of calls known to be of the kernel's 32-bit ABI (see ``ring_abi``)."""
     lives: list[Life] = field(default_factory=list)
     lives_cut: int = 0
     comms: dict[int, bytes] = field(default_factory=dict)
@@ -184,7 +189,8 @@ def finish(
 
     One process per thread group, as far as the trace tells groups (the ``(tgid)`` column,
     ``task_newtask`` with CLONE_THREAD, saved_tgids); otherwise one per thread. A record does not
-    say whether its task is a 32-bit one, so all calls get the machine's own ABI.
+    say whether its task is a 32-bit one: calls get the machine's own ABI unless ``compat_calls``
+    has them.
     """
     leaders = dict(tally.leaders)
     comms = dict(tally.early_comms)
@@ -196,7 +202,8 @@ def finish(
     for tid, leader in tally.late_leaders.items():
         leaders.setdefault(tid, leader)
 
-    tids = {key[0] for key in tally.events} | {key[0] for key in tally.calls}
+    tids = {key[0] for key in tally.events}
+    tids |= {key[0] for key in (*tally.calls, *tally.compat_calls)}
     group = {tid: leaders.get(tid, tid) for tid in tids}
     index = {pid: at for at, pid in enumerate(sorted(set(group.values())))}
     abi = native_abi(arch)
@@ -216,20 +223,21 @@ def finish(
     for (tid, event, context), count in tally.events.items():
         key = EventKey(*describe(event), CONTEXTS[context], index[group[tid]])
         reading.events[key] = reading.events.get(key, 0) + count
-    for (tid, nr, outcome, request), (calls, ns) in tally.calls.items():
-        x32 = abi == "x86_64" and nr > 0 and nr & _X32_BIT
-        call = CallKey(
-            process=index[group[tid]],
-            abi="x32" if x32 else abi,
-            nr=nr & ~_X32_BIT if x32 else nr,
-            name=None,
-            outcome=_outcome(outcome, arch),
-            request=Request(request, None) if request >= 0 else None,
-        )
-        total = reading.calls.setdefault(call, CallCount())
-        total.calls += calls
-        if tally.timed and outcome != NEVER:
-            total.time_ns = min((total.time_ns or 0) + ns, MOST_NS)
+    for counts, numbers_of in ((tally.calls, abi), (tally.compat_calls, _COMPAT.get(abi or ""))):
+        for (tid, nr, outcome, request), (calls, ns) in counts.items():
+            x32 = numbers_of == "x86_64" and nr > 0 and nr & _X32_BIT
+            call = CallKey(
+                process=index[group[tid]],
+                abi="x32" if x32 else numbers_of,
+                nr=nr & ~_X32_BIT if x32 else nr,
+                name=None,
+                outcome=_outcome(outcome, arch),
+                request=Request(request, None) if request >= 0 else None,
+            )
+            total = reading.calls.setdefault(call, CallCount())
+            total.calls += calls
+            if tally.timed and outcome != NEVER:
+                total.time_ns = min((total.time_ns or 0) + ns, MOST_NS)
     if tally.timed and tally.first is not None and tally.last is not None:
         reading.facts.first_s, reading.facts.last_s = tally.first / 1e9, tally.last / 1e9
     if tally.lives_cut:

@@ -1,0 +1,162 @@
+"""32-bit calls on a 64-bit kernel, told apart in a recording of *all* events.
+
+``raw_syscalls`` records a number and not the ABI it belongs to. Beside it the kernel records
+``syscalls:sys_enter_NAME`` for a native call, and nothing for a 32-bit one
+(kernel/trace/trace_syscalls.c, trace_get_syscall_nr; ARCH_TRACE_IGNORE_COMPAT_SYSCALLS of x86 and
+arm64). So a task with more calls than such events made 32-bit ones. Such tasks are rare: only
+theirs are counted again here, record by record.
+
+A call that is not implemented (ENOSYS) has no event either, and counts as native.
+"""
+
+from __future__ import annotations
+
+import heapq
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from kfoot.readers import ring_buffer
+from kfoot.readers.ftrace_tally import MOST_NS, NEVER, Tally, native_abi, outcome_of
+from kfoot.readers.reading import Loss
+from kfoot.readers.ring_buffer import COMMON, Calls, Plan, Stream, number, records
+
+_ENOSYS = -38
+_IOCTL_32 = 54
+"""Number of ioctl of both i386 and arm."""
+_EXECS = {
+    "x86_64": (frozenset({59, 520, 322, 545}), frozenset({11, 358})),
+    "arm64": (frozenset({221, 281}), frozenset({11, 387})),
+}
+"""execve and execveat of a kernel's own ABI and of its 32-bit one: after an exec that changed the
+ABI, the return is recorded with the number of the new one."""
+
+MOST_BYTES = 1 << 30
+"""Pages that are gone through again, at most: in Python that is minutes."""
+
+
+def set_apart(streams: Sequence[Stream], plan: Plan, tally: Tally, arch: str | None) -> list[Loss]:
+    """Move 32-bit calls of ``tally.calls`` to ``tally.compat_calls``.
+
+    All events must have been enabled. Returns a loss when there are such calls and they cannot be
+    told apart: records are missing, or there are too many.
+    """
+    abi = native_abi(arch)
+    beside = {
+        event.id
+        for event in plan.formats.values()
+        if event.system == "syscalls" and event.name.startswith("sys_enter_")
+    }
+    if abi not in _EXECS or not beside:
+        return []
+    tasks = _mixed(tally, beside, plan.gate)
+    if not tasks:
+        return []
+    damaged = any(s.damage.missed or s.damage.silent or s.damage.corrupt for s in streams)
+    size = 0
+    if not damaged:
+        for stream in streams:
+            size += sum(len(block) for block in stream.blocks())
+    if damaged or size > MOST_BYTES:
+        why = "records are missing" if damaged else "the recording is too long"
+        return [Loss("abi", f"calls of perhaps 32-bit tasks: {why}", len(tasks))]
+    fresh = [Stream(stream.cpu, stream.blocks, stream.region) for stream in streams]
+    if plan.gate in tasks:
+        plan = replace(plan, gate_from=ring_buffer.gate_from(fresh, plan))
+    for key in [key for key in tally.calls if key[0] in tasks]:
+        del tally.calls[key]
+    _count(fresh, plan, tally, tasks, beside, *_EXECS[abi])
+    return []
+
+
+def _mixed(tally: Tally, beside: set[int], gate: int | None) -> set[int]:
+    """Tasks with more calls than events beside them. That of the gate's exec, written just before
+    the call, was left out with what is kfoot's."""
+    left = {} if gate is None else {gate: -1}
+    for (tid, *_), (calls, _) in tally.calls.items():
+        left[tid] = left.get(tid, 0) + calls
+    for (tid, event, _), count in tally.events.items():
+        if event in beside and tid in left:
+            left[tid] -= count
+    return {tid for tid, count in left.items() if count > 0}
+
+
+@dataclass(slots=True)
+class _Open:
+    """A call under way."""
+
+    ns: int
+    nr: int
+    request: int
+    native: bool
+
+
+def _count(
+    streams: list[Stream],
+    plan: Plan,
+    tally: Tally,
+    tasks: set[int],
+    beside: set[int],
+    execs: frozenset[int],
+    execs_32: frozenset[int],
+) -> None:
+    calls, order = Calls.of(plan), ">" if plan.page.big_endian else "<"
+    wanted = beside | {id for id in (calls.enter, calls.exit) if id is not None}
+    merged = heapq.merge(
+        *(_of(stream, plan, tasks, wanted) for stream in streams), key=lambda found: found[0]
+    )
+    under_way: dict[int, _Open] = {}
+    announced = set() if plan.gate is None else {plan.gate}
+
+    def end(tid: int, call: _Open, outcome: int, ns: int) -> None:
+        native = call.native or outcome == _ENOSYS
+        asks = call.nr == (plan.ioctl if native else _IOCTL_32)
+        key = (tid, call.nr, outcome, call.request if asks else -1)
+        row = (tally.calls if native else tally.compat_calls).setdefault(key, [0, 0])
+        row[0] += 1
+        row[1] = min(row[1] + ns, MOST_NS)
+
+    for ns, id, tid, data in merged:
+        call = under_way.get(tid)
+        if id in beside:
+            # The order of the two records is that in which the events were enabled.
+            if call is not None and not call.native:
+                call.native = True
+            else:
+                announced.add(tid)
+        elif id == calls.enter and calls.nr:
+            if call is not None:
+                end(tid, call, NEVER, 0)
+            request = number(data, calls.request, order) if calls.request else None
+            under_way[tid] = _Open(
+                ns,
+                number(data, calls.nr, order) or 0,
+                -1 if request is None else request & 0xFFFFFFFF,
+                tid in announced,
+            )
+            announced.discard(tid)
+        elif call is not None and calls.exit_nr and calls.ret:
+            del under_way[tid]
+            nr = number(data, calls.exit_nr, order)
+            exec_ = call.nr in (execs if call.native else execs_32) and nr in execs | execs_32
+            if nr in (-1, call.nr) or exec_:
+                end(
+                    tid, call, outcome_of(number(data, calls.ret, order) or 0), max(0, ns - call.ns)
+                )
+            else:
+                end(tid, call, NEVER, 0)
+    for tid, call in under_way.items():
+        end(tid, call, NEVER, 0)
+
+
+def _of(
+    stream: Stream, plan: Plan, tasks: set[int], wanted: set[int]
+) -> Iterator[tuple[int, int, int, bytes]]:
+    """(ns, event, task, data) of the records of some tasks and events on one CPU."""
+    common = struct.Struct((">" if plan.page.big_endian else "<") + "HBxi")
+    for ns, data in records(stream, plan.page):
+        if len(data) < COMMON or (plan.until_ns is not None and ns > plan.until_ns):
+            continue
+        id, _, tid = common.unpack_from(data)
+        if tid in tasks and id in wanted and not (tid == plan.gate and ns < plan.gate_from):
+            yield ns, id, tid, data
