@@ -125,7 +125,8 @@ def test_the_plain_style_equals_a_naive_count(plain: Path) -> None:
 STYLES = [
     ("-t",), ("-tt",), ("-ttt",), ("-r",), ("-r", "-tt"), ("-T",), ("-i",), ("-n",), ("-k",),
     ("-y",), ("-yy",), ("-Y",), ("-v",), ("-x",), ("-xx",), ("-s", "4"), ("-a", "1"),
-    ("-C",), ("-X", "raw"), ("-X", "verbose"), ("-e", "raw=all"), ("-e", "write=all"), ("-q",), ("-qqq",),
+    ("-C",), ("-X", "raw"), ("-X", "verbose"), ("-e", "raw=all"), ("-e", "write=all"), ("-q",),
+    ("-qqq",),
     ("--absolute-timestamps=format:unix,precision:ns",), ("--relative-timestamps=s",),
     ("-i", "-n", "-r", "-tt", "-T", "-yy", "-Y"),
     ("-yy", "-X", "verbose", "-ttt", "-T"),
@@ -309,6 +310,24 @@ def test_a_descriptor_handed_over_is_known_in_every_task(tmp_path: Path) -> None
     assert [(p.exe, p.parent) for p in reading.processes] == [
         ("/a", None), ("/a", 0), ("/b", 1), ("/c", 0)
     ]  # fmt: skip
+
+
+def test_a_pid_namespace_gives_children_other_pids(tmp_path: Path) -> None:
+    needs("root", "strace")
+    path = tmp_path / "trace.txt"
+    script = "ls / | cat; (exit 3) | cat; /bin/true & wait; x=$(/bin/true)"
+    command = ["unshare", "-pf", "bash", "-c", script]
+    subprocess.run(["strace", "-f", "-o", path, *command], capture_output=True, check=True)
+    reading = read(path)
+    text = path.read_text(errors="replace")
+    assert re.search(r"clone(?:\(| resumed>).* = 2$", text, re.M)
+    assert tally(reading) == count(path)
+    assert (reading.unparsed, reading.losses) == (0, [])
+    forks = re.findall(r"(?:clone\d?|fork)(?:\(| resumed>).*\) += \d+$", text, re.M)
+    execs = re.findall(r"execve(?:\(| resumed>).*\) += 0$", text, re.M)
+    assert len(reading.processes) == len(forks) + len(execs)
+    assert [p.parent for p in reading.processes].count(None) == 1
+    assert {p.pid for p in reading.processes} == {int(n) for n in re.findall(r"^\d+", text, re.M)}
 
 
 def test_32_bit_images_are_told_by_strace_or_by_their_calls(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from kfoot.readers.reading import Loss, Process
 from kfoot.readers.strace_args import STRING, number, strings, unescape
 
 CLONE_FILES, CLONE_THREAD, CLONE_UNTRACED = 0x400, 0x10000, 0x800000
+_AWAITED = 256
+"""Children that may be waited for before those that came are forgotten."""
 _FLAGS = re.compile(r"flags=([^,}]*)")
 _NUMBERS = re.compile(r"\b0x[0-9a-f]+")
 _PIDFD = re.compile(r"(?:parent_tid|pidfd)=\[(\d+)\]")
@@ -69,6 +71,10 @@ class Tree:
         self._forking: list[Thread] = []
         self._announced: set[str] = set()
         self._root: Thread | None = None
+        self._namespaced = False
+        """Some tasks are in a PID namespace: their forks return other pids than strace prints."""
+        self._awaited: dict[Thread, None] = {}
+        """Children whose fork has returned and that printed no line yet, oldest first."""
         self.default: str | None = None
         """The pid of lines that have none: of the file being read, under -ff."""
         self.version = 0
@@ -106,7 +112,28 @@ class Tree:
             if parent.child is None and parent.pending is not None:
                 parent.child = self._born(parent, pid, parent.pending.args)
                 return parent.child
-        return self._new(pid, None, FileTable(), leader=True)
+        return self._renamed(pid) or self._new(pid, None, FileTable(), leader=True)
+
+    def _renamed(self, pid: str) -> Thread | None:
+        """A child known by the pid that its own PID namespace has for it."""
+        if not self._namespaced:
+            return None
+        for child in list(self._awaited):
+            del self._awaited[child]
+            if not child.seen and child in self._alive:
+                if child.tid is not None and self.threads.get(child.tid) is child:
+                    del self.threads[child.tid]
+                self.version += 1
+                child.tid = pid
+                self.threads[pid] = child
+                if child.leader:
+                    self.processes[child.process].pid = int(pid)
+                return child
+        return None
+
+    def namespaced(self) -> None:
+        """A PID namespace was made: from now on a fork's result may be another pid."""
+        self._namespaced = True
 
     def _unnamed(self) -> Thread:
         """The one task there is: strace names none while there is only one."""
@@ -158,6 +185,8 @@ class Tree:
             self._forking.remove(thread)
         if not ok or result == "?":
             return
+        if "CLONE_NEWPID" in args:
+            self._namespaced = True
         pid = str(int(result, 16)) if result.startswith("0x") else result
         if _clone_flags(args) & CLONE_UNTRACED:
             self.detached[int(pid)] = thread.process
@@ -166,14 +195,19 @@ class Tree:
         known = self.threads.get(pid)
         if taken is not None and taken is known:
             return
+        if taken is not None and known is None and (self._namespaced or not self._forking):
+            self._namespaced = True
+            return
         if taken is not None:
             self._give_away(taken, thread)
         other = next((t for t in self._forking if known is not None and t.child is known), None)
         if known is not None and other is not None:
             other.child = taken
             self._put_right(known, thread, args)
-        elif taken is None or self._forking or known is not None:
-            self._born(thread, pid, args)
+        else:
+            if len(self._awaited) > _AWAITED:
+                self._awaited = {child: None for child in self._awaited if not child.seen}
+            self._awaited[self._born(thread, pid, args)] = None
 
     def _give_away(self, child: Thread, thief: Thread) -> None:
         """The task taken for ``thief``'s child is another's."""

@@ -139,7 +139,7 @@ class Assembler:
         self._descriptors = Descriptors(self.objects, options.arch)
         self._routes: dict[str, int] = dict.fromkeys(self._descriptors.names(), _ACTS)
         self._routes |= dict.fromkeys(FD_FIRST - _TELLS, _PLAIN)
-        self._routes |= dict.fromkeys(FORKS | EXECS, _TREE)
+        self._routes |= dict.fromkeys(FORKS | EXECS | {"unshare"}, _TREE)
         self._tokens: dict[str, int] = {}
         self._counts: dict[_Key, _Count] = {}
         self._steps: list[tuple[_Count, str, list[int]]] = []
@@ -367,14 +367,16 @@ class Assembler:
         return self._descriptors.act(thread.files, call)
 
     def _change(self, thread: Thread, name: str, args: str, result: str, outcome: str) -> None:
-        """Forks and execs change the tree of tasks."""
+        """Forks, execs and namespaces change the tree of tasks."""
         if name in FORKS:
             self.tree.forked(thread, args, result, outcome == "ok")
             fd = pidfd(args) if outcome == "ok" else None
             if fd is not None:
                 thread.files.put(fd, self._descriptors.pidfd(), True)
-        elif outcome == "ok":
+        elif outcome == "ok" and name in EXECS:
             self.tree.executed(thread, name, args)
+        elif outcome == "ok" and "CLONE_NEWPID" in args:
+            self.tree.namespaced()
 
     def _never(self, thread: Thread) -> None:
         """The call the task is in will not come back."""
