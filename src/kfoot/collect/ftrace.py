@@ -63,7 +63,10 @@ CLOCK = "mono"
 _MEBIBYTE = 1024
 """In KiB, the unit of buffer_size_kb."""
 _BUFFER_KIB = 16 * _MEBIBYTE
-"""Per CPU; 8 to 16 MiB lost nothing in any measured run."""
+"""Per CPU, for a task tree; 8 to 16 MiB lost nothing in any measured run."""
+_SYSTEM_BUFFER_KIB = 128 * _MEBIBYTE
+"""Per CPU, for a whole system, whose own load keeps the draining threads waiting."""
+_DRAIN_NICE = -10
 _SHARE_OF_MEMORY = 10
 """At most one part in so many of the memory that is available goes to the buffers."""
 _POLL_MS = 100
@@ -120,7 +123,7 @@ class Ftrace:
         instance = self._instance = tracefs.Instance(root)
         if self._watchdog:
             self._watchdog.guard_instance(instance.path)
-        size = self._buffer_kib or buffer_kib(len(instance.cpus()))
+        size = self._buffer_kib or buffer_kib(len(instance.cpus()), scope.whole_system)
         instance.write("buffer_size_kb", size)
         instance.write("trace_clock", CLOCK)
         roots = list(_cgroup_tasks(scope.cgroup)) if scope.cgroup else _threads(scope.pids)
@@ -263,6 +266,9 @@ class _Drain(threading.Thread):
 
     def run(self) -> None:
         try:
+            # Linux has a niceness for each thread: the workload must not starve its recorder.
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _DRAIN_NICE)
             self._grow_pipe()
             poll = select.poll()
             poll.register(self._source, select.POLLIN)
@@ -373,10 +379,11 @@ def memory_available_kib() -> int:
     return 0
 
 
-def buffer_kib(cpus: int) -> int:
+def buffer_kib(cpus: int, whole_system: bool = False) -> int:
     """Ring buffer of each CPU in KiB: enough, and no more than a fair part of free memory."""
+    wanted = _SYSTEM_BUFFER_KIB if whole_system else _BUFFER_KIB
     fair = memory_available_kib() // _SHARE_OF_MEMORY // max(cpus, 1)
-    return max(_MEBIBYTE, min(_BUFFER_KIB, fair))
+    return max(_MEBIBYTE, min(wanted, fair))
 
 
 def _optional(instance: tracefs.Instance, name: str, value: object) -> None:
