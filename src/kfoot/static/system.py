@@ -199,10 +199,8 @@ def _configured_modules(
     for name, conditions, files, *_ in atlas.file_on_disk["modules"]:
         if not _ours(files[0], arch):
             continue
-        if conditions:
-            states = {config.builds(conditions)}
-        else:
-            states = {config.builds(way) for path in files for way in ways.get(path, ()) if way}
+        several = [way for path in files for way in ways.get(path, ()) if way]
+        states = {config.builds(way) for way in several or [conditions] if way}
         for state in "ym":
             if state in states:
                 yield name, state

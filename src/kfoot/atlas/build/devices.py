@@ -145,7 +145,8 @@ class Devices(Builder):
                 file = self._operations.get(device.operations, path)
                 found.setdefault(key, set()).add((file, device.how))
         chosen = {
-            key: min(files, key=lambda one: _rank(one[0], key[0])) for key, files in found.items()
+            key: min(files, key=lambda one: (_rank(one[0], key[0]), one))
+            for key, files in found.items()
         }
         usual = {
             key[1:3]: key[3]
