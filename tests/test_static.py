@@ -209,17 +209,18 @@ def test_an_image_tells_release_and_configuration(tmp_path: Path, packing: str) 
     }[packing]
     file = tmp_path / "vmlinuz"
     file.write_bytes(b"MZ" + b"\0" * 1000 + packed + b"trailer")
-    assert image.read(file) == image.KernelImage("6.12.117-rt", CONFIG)
+    assert image.read(file) == image.KernelImage("6.12.117-rt", None, CONFIG)
 
 
 def test_a_boot_image_without_readable_payload(tmp_path: Path) -> None:
     data = bytearray(0x400)
     data[0x202:0x206] = b"HdrS"
+    data[0x236] = 1
     data[0x20E:0x210] = (0x100).to_bytes(2, "little")
     data[0x300:0x330] = b"6.1.0-26-amd64 (debian) #1 SMP".ljust(0x30, b"\0")
     file = tmp_path / "bzImage"
     file.write_bytes(bytes(data))
-    assert image.read(file) == image.KernelImage("6.1.0-26-amd64", None)
+    assert image.read(file) == image.KernelImage("6.1.0-26-amd64", "x86_64", None)
 
 
 def test_what_is_no_image(tmp_path: Path) -> None:

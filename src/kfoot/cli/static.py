@@ -96,10 +96,11 @@ def _kernel(args: argparse.Namespace) -> Kernel:
             f"--target {args.target}: only this host can be read here",
             hint="copy the target's /proc/config.gz or /boot/config and give it with --config",
         )
-    text = source = release = None
+    text = source = release = machine = None
     if args.kernel_image:
         image = read(args.kernel_image)
-        text, source, release = image.config, f"{args.kernel_image} (built in)", image.release
+        text, source = image.config, f"{args.kernel_image} (built in)"
+        release, machine = image.release, image.machine
     if args.config:
         text, source = _text(args.config), str(args.config)
     if not (args.config or args.kernel_image):
@@ -108,7 +109,7 @@ def _kernel(args: argparse.Namespace) -> Kernel:
     return Kernel(
         release=args.release or release or (config.release if config else None),
         version=None,
-        machine=args.machine or (config.machine() if config else None),
+        machine=args.machine or (config.machine() if config else None) or machine,
         config=config,
         config_text=text,
         builtin=None,

@@ -26,6 +26,8 @@ _MAX_TRIES = 64
 
 class KernelImage(NamedTuple):
     release: str
+    machine: str | None
+    """As uname -m says it; None when the image does not tell."""
     config: str | None
     """The text of the configuration; None when it is not built in."""
 
@@ -38,22 +40,43 @@ def read(path: Path) -> KernelImage:
     except OSError as error:
         raise InputError(path, f"cannot be read: {error.strerror}") from None
     release = _boot_header(data)
+    machine = None
     for content in _contents(data):
+        machine = machine or _machine(content)
         version = _VERSION.search(content)
         if version is None:
             continue
         config = _config(content)
-        if config is not None:
-            return KernelImage(version[1].decode(), config)
         release = release or version[1].decode()
+        if config is not None:
+            return KernelImage(release, machine, config)
     if release:
-        return KernelImage(release, None)
+        return KernelImage(release, machine, None)
     raise InputError(
         path,
         "no kernel version was found in it",
         expected="vmlinux, vmlinuz, Image or bzImage",
         hint="an image packed with lz4 or lzo must be unpacked first",
     )
+
+
+_MACHINES = {62: "x86_64", 3: "i686", 183: "aarch64", 40: "armv7l", 243: "riscv64", 22: "s390x"}
+"""By e_machine of an ELF file."""
+
+
+def _machine(data: bytes) -> str | None:
+    """By the headers of Documentation/arch: x86/boot.rst, arm64/booting.rst,
+    riscv/boot-image-header.rst, and of ELF files."""
+    if data[0x202:0x206] == b"HdrS" and len(data) > 0x238:
+        return "x86_64" if data[0x236] & 1 else "i686"
+    if data[56:60] == b"ARM\x64":
+        return "aarch64"
+    if data[56:60] == b"RSC\x05":
+        return "riscv64"
+    if data.startswith(b"\x7fELF") and len(data) > 20:
+        order = "big" if data[5] == 2 else "little"
+        return _MACHINES.get(int.from_bytes(data[18:20], order))  # type: ignore[arg-type]
+    return None
 
 
 def _boot_header(data: bytes) -> str | None:
