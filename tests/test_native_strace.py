@@ -82,6 +82,9 @@ CALLS = [
     b"fcntl(3</a>, F_SETFD, FD_CLOEXEC) = 0",
     b"fcntl(3</a>, F_GETFD) = 0x1",
     b"fcntl(3</a>, F_DUPFD, 7) = 7</a>",
+    b"fcntl(3</a>, F_DUPFD_CLOEXEC, 7) = 4</a>",
+    b"fcntl(3</a>, F_DUPFD_QUERY, 4) = 1",
+    b"fcntl(3</F_DUPFD, x>, F_GETFD) = 0",
     b"ioctl(3</dev/x<char 153:0>>, SPI_IOC_MESSAGE(32), 0x1) = 32",
     b"ioctl(3</a, b>, TCGETS, 0x1) = 0",
     b"ioctl(3</a>, _IOC(_IOC_NONE, 0x7, 0x3, 0), 0x1) = 0",
@@ -99,6 +102,10 @@ CALLS = [
     b"exit_group(0) = ?",
     b"syscall_0x1b6(1) = -1 ENOSYS (Function not implemented)",
     b"lseek(3</a>, 0, SEEK_SET) = 0",
+    b"lseek(3</a>, 0, SEEK_SET) = -1 (errno 530)",
+    b"futex(0x1, FUTEX_WAIT) = -1 (errno 530)",
+    b"poll([], 1, -1) = 0 (Timeout)",
+    b"poll([], 1, -1) = 0 (a) = 1 (b)",
 ]
 PARTS = [
     b"read(3</a>,  <unfinished ...>",

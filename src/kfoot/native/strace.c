@@ -20,6 +20,11 @@ static inline bool ends_with(const uint8_t *from, const uint8_t *end, const char
 	return (size_t)(end - from) >= n && !memcmp(end - n, text, n);
 }
 
+static inline bool starts_with(const uint8_t *p, const char *text)
+{
+	return !memcmp(p, text, strlen(text));
+}
+
 /* "1234 " or "[pid 1234] "; absent: NO_PID. False: a pid column in another form. */
 static bool pid_column(const uint8_t **at, const uint8_t *end, struct line *line)
 {
@@ -128,24 +133,28 @@ static const uint8_t *spent(const uint8_t *from, const uint8_t *end, struct line
 	return p - 2;
 }
 
-/* ") = -1 EBUSY (Device or resource busy)", ") = 3</path>", ") = 0" */
+/* ") = -1 EBUSY (Device or resource busy)", ") = 3</path>", ") = 0x8000 (flags O_RDONLY)" */
 static bool result(const uint8_t *from, const uint8_t *end, struct line *line)
 {
 	line->error = line->error_end = end;
-	if (end > from && end[-1] == ')' ) {
-		const uint8_t *p = end - 1;
+	if (end > from && end[-1] == ')') {
+		const uint8_t *p = end - 1, *text;
 
-		while (p > from && p[-1] != '(' && p[-1] != ')')
+		while (p > from && p[-1] != '(' && p[-1] != ')' && p[-1] != '<' && p[-1] != '>')
 			p--;
 		if (p - from < 3 || p[-1] != '(' || p[-2] != ' ')
 			return false;
-		line->error_end = p - 2;
-		for (p = line->error_end; p > from && (word(p[-1]) && !(p[-1] >= 'a' && p[-1] <= 'z'));)
+		text = p;
+		end = p - 2;
+		for (p = end; p > from && (word(p[-1]) && !(p[-1] >= 'a' && p[-1] <= 'z'));)
 			p--;
-		if (line->error_end - p < 2 || *p != 'E' || p - from < 1 || p[-1] != ' ')
+		if (end - p >= 2 && *p == 'E' && p - from >= 1 && p[-1] == ' ') {
+			line->error = p;
+			line->error_end = end;
+			end = p - 1;
+		} else if (starts_with(text, "errno")) {
 			return false;
-		line->error = p;
-		end = p - 1;
+		}
 	}
 	line->result_end = end;
 	const uint8_t *p = end;

@@ -31,8 +31,11 @@ _CHANGING = -1
 _STYLE_LINES = 200
 """What the Assembler looks at to tell a file's columns."""
 _LISTS = ("getdents", "getdents64")
+_WHOLE = ("close", "fstat", "fstat64")
 _OPENS = ("open", "openat", "creat")
-_KEPT_COMMANDS = ("F_GET", "F_SETFL", "F_SETLK", "F_OFD_")
+_COMMANDS = ("fcntl", "fcntl64")
+_DUPLICATES = ("F_DUPFD, ", "F_DUPFD_CLOEXEC, ")
+_KEPT_COMMANDS = ("F_GET", "F_SETFL", "F_SETLK", "F_OFD_", *_DUPLICATES)
 _FREE_PATHS = PATH | TWO_PATHS | {"symlink"}
 
 
@@ -81,13 +84,9 @@ class Repeater(Assembler):
         for name, route in self._routes.items():
             mode = FIRST if route == _PLAIN else HANDED
             if route == _ACTS:
-                if (
-                    name in _FREE_PATHS
-                    or name in DIR_PATH
-                    or name in ("close", "fcntl", "fcntl64", "fstat", "fstat64")
-                ):
+                if name in _FREE_PATHS or name in DIR_PATH or name in _WHOLE:
                     mode = ARGS
-                elif name in _OPENS:
+                elif name in _OPENS or name in _COMMANDS:
                     mode = OPENED
                 elif name in _LISTS:
                     mode = FIRST
@@ -245,7 +244,8 @@ class Repeater(Assembler):
         if last in count.key[5:7] or not self._stateless(thread, name, args, count):
             return _CHANGING, -1
         effect: tuple[str, int | None, bool] | None = None
-        if outcome == "ok" and name in _OPENS:
+        copies = name in _COMMANDS and _command(args, _DUPLICATES)
+        if outcome == "ok" and (name in _OPENS or copies):
             fd = descriptor(result)
             effect = (fd, thread.files.get(fd), fd in thread.files.cloexec)
         elif outcome == "ok" and name == "close":
@@ -273,15 +273,20 @@ class Repeater(Assembler):
         if not _decorated(args):
             return False
         index = count.key[5]
-        if name in ("fcntl", "fcntl64"):
-            found = FD.match(args)
-            return found is not None and args.startswith(_KEPT_COMMANDS, found.end() + 2)
+        if name in _COMMANDS:
+            return _command(args, _KEPT_COMMANDS)
         if name in ("fstat", "fstat64"):
             return index is not None and self.objects.rows[index].kind != "unknown"
         if name == "ioctl":
             request = count.key[7]
             return request is not None and request.text not in ("FIOCLEX", "FIONCLEX")
         return name in DIR_PATH or name in _LISTS or name in ("openat", "close")
+
+
+def _command(args: str, commands: tuple[str, ...]) -> bool:
+    """Whether an fcntl's command begins with one of these."""
+    found = FD.match(args)
+    return found is not None and args.startswith(commands, found.end() + 2)
 
 
 def _decorated(text: str) -> bool:

@@ -461,7 +461,7 @@ class Assembler:
         process, abi, nr, name, outcome, index, index2, request = key
         while process in self.tree.same:
             process = self.tree.same[process]
-        bare = _NUMBERED.match(name)
+        bare = _NUMBERED.match(name) if name.startswith("syscall_") else None
         value = number(nr) if nr is not None else number(bare[1]) if bare else None
         return CallKey(process, abi, value, None if bare else name, outcome, index, index2, request)
 
