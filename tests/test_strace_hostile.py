@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kfoot import readers
 from kfoot.errors import KfootError
-from kfoot.readers import strace_objects
+from kfoot.readers import strace_objects, strace_process, strace_text
 from kfoot.readers.base import Options
 from kfoot.readers.reading import Reading
 from kfoot.readers.strace_text import READER
@@ -180,6 +180,35 @@ def test_memory_does_not_grow_with_names(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(reading.objects) == 1000
     assert [(loss.kind, loss.count) for loss in reading.losses] == [("cut", 2001)]
     assert sum(row.calls for row in reading.calls.values()) == 3000
+
+
+@pytest.mark.parametrize("bound", ["combinations", "images"])
+def test_memory_does_not_grow_with_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    """Of a thousand equal children most are folded into an earlier one of the same program."""
+    if bound == "images":
+        monkeypatch.setattr(strace_process, "IMAGES", 80)
+    else:
+        monkeypatch.setattr(strace_text, "COMBINATIONS", 100)
+    lines = ['1 execve("/bin/sh", ["sh"], 0x0) = 0']
+    for pid in range(2, 1002):
+        lines += [
+            f"1 clone(child_stack=NULL, flags=SIGCHLD) = {pid}",
+            f'{pid} execve("/bin/a", ["a"], 0x0) = 0',
+            f'{pid} openat(AT_FDCWD, "/x", O_RDONLY) = 3',
+            f"{pid} +++ exited with 0 +++",
+        ]
+    path = tmp_path / "trace"
+    path.write_text("\n".join(lines))
+    reading = READER.read([path], Options())
+    consistent(reading)
+    assert sum(row.calls for row in reading.calls.values()) == 3001
+    assert len(reading.calls) < 130
+    assert {process.exe for process in reading.processes} == {"/bin/sh", "/bin/a"}
+    (loss,) = reading.losses
+    assert (loss.kind, loss.where) == ("cut", "process images not told apart")
+    assert loss.count == 2000 + 1 - len(reading.processes)
 
 
 def test_names_keep_their_control_characters_for_the_report_to_escape(tmp_path: Path) -> None:

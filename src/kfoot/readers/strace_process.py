@@ -13,6 +13,8 @@ from kfoot.readers.reading import Loss, Process
 from kfoot.readers.strace_args import STRING, number, strings, unescape
 
 CLONE_FILES, CLONE_THREAD, CLONE_UNTRACED = 0x400, 0x10000, 0x800000
+IMAGES = 20_000
+"""Process images told apart; further ones are folded into an earlier one of the same program."""
 _AWAITED = 256
 """Children that may be waited for before those that came are forgotten."""
 _FLAGS = re.compile(r"flags=([^,}]*)")
@@ -73,6 +75,11 @@ class Tree:
         self._root: Thread | None = None
         self._namespaced = False
         """Some tasks are in a PID namespace: their forks return other pids than strace prints."""
+        self.full = False
+        """So much was counted already that new images are folded into an old one of the same
+        program, to bound memory."""
+        self._folded = 0
+        self._by_exe: dict[str | None, int] = {}
         self._awaited: dict[Thread, None] = {}
         """Children whose fork has returned and that printed no line yet, oldest first."""
         self.default: str | None = None
@@ -160,6 +167,7 @@ class Tree:
 
     def _image(self, pid: str | None, parent: int | None) -> int:
         self.processes.append(Process(int(pid) if pid else 0, parent))
+        self.full |= len(self.processes) >= IMAGES
         return len(self.processes) - 1
 
     def turn_to(self, pid: str) -> None:
@@ -234,6 +242,9 @@ class Tree:
         files = parent.files if shared else FileTable(parent.files)
         if flags & CLONE_THREAD:
             child = self._new(pid, parent.process, files, leader=False)
+        elif self.full:
+            self._folded += 1
+            child = self._new(pid, parent.process, files, leader=True)
         else:
             child = self._new(pid, self._image(pid, parent.process), files, leader=True)
             made, maker = self.processes[child.process], self.processes[parent.process]
@@ -246,16 +257,22 @@ class Tree:
 
     def executed(self, thread: Thread, name: str, args: str) -> None:
         """A successful exec: a new image, without what was to be closed."""
-        if not thread.fresh:
-            old = thread.process
-            thread.process = self._image(thread.tid, old)
-            if self.processes[old].pid == 0:
-                self.processes[thread.process].pid = 0
-        process = self.processes[thread.process]
         at = args.find('"') if name == "execveat" else 0
         path = STRING.match(args, at) if at >= 0 else None
-        process.exe = unescape(path[1]) + (path[2] or "") if path else None
-        process.argv = strings(args, path.end() + 2) if path else ()
+        exe = unescape(path[1]) + (path[2] or "") if path else None
+        if self.full and exe in self._by_exe:
+            self._folded += 1
+            thread.process = self._by_exe[exe]
+        else:
+            if not thread.fresh:
+                old = thread.process
+                thread.process = self._image(thread.tid, old)
+                if self.processes[old].pid == 0:
+                    self.processes[thread.process].pid = 0
+            process = self.processes[thread.process]
+            process.exe = exe
+            process.argv = strings(args, path.end() + 2) if path else ()
+            self._by_exe.setdefault(exe, thread.process)
         thread.files = thread.files.exec()
         self.version += 1
         thread.leader = True
@@ -273,8 +290,8 @@ class Tree:
         self, thread: Thread, *, status: int | None = None, signal: str | None = None
     ) -> None:
         """The task exited or was killed."""
-        if thread.leader:
-            process = self.processes[thread.process]
+        process = self.processes[thread.process]
+        if thread.leader and str(process.pid) == (thread.tid or "0"):
             process.exit_status, process.signal = status, signal
         self._gone(thread)
 
@@ -293,6 +310,8 @@ class Tree:
 
     def close(self) -> None:
         """At the trace's end: children that never printed a line were not followed."""
+        if self._folded:
+            self.losses.append(Loss("cut", "process images not told apart", self._folded))
         missing = [thread for thread in self._alive if not thread.seen]
         for thread in missing:
             parent = self.processes[thread.process].parent

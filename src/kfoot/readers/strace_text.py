@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from sys import intern
 from typing import Protocol
 
 from kfoot.errors import InputError
@@ -44,6 +45,8 @@ from kfoot.readers.syscall_roles import EXECS, FD_FIRST, FORKS, ONLY_32_BIT
 NAME = "strace"
 SAMPLES = 5
 _SAMPLE_WIDTH = 160
+COMBINATIONS = 1_000_000
+"""Combinations counted (about 0.5 GB), after which new process images are folded into old ones."""
 _JOINED = 64
 """Lines put together to find the end of a call that the program's output broke."""
 _WIDE = 1 << 20
@@ -335,7 +338,9 @@ class Assembler:
         key = (thread.process, thread.abi, nr, name, outcome, index, index2, request)
         count = self._counts.get(key)
         if count is None:
+            key = (*key[:3], intern(name), intern(outcome), *key[5:])
             count = self._counts[key] = _Count(key)
+            self.tree.full |= len(self._counts) > COMBINATIONS
         count.calls += 1
         if took is not None:
             count.ns = (count.ns or 0) + nanoseconds(took)
@@ -412,19 +417,20 @@ class Assembler:
             losses.append(Loss("detached", "tasks strace was detached from", self._detached))
         if self.objects.beyond:
             losses.append(Loss("cut", "objects not told apart", self.objects.beyond))
-        keys = {id(count): self._call_key(count.key) for count in self._counts.values()}
         calls: dict[CallKey, CallCount] = {}
-        for count in self._counts.values():
-            row = calls.setdefault(keys[id(count)], CallCount())
+        while self._counts:
+            bare, count = self._counts.popitem()
+            row = calls.setdefault(self._call_key(bare), CallCount())
             row.calls += count.calls
             if count.ns is not None:
                 row.time_ns = (row.time_ns or 0) + count.ns
+        calls = dict(reversed(calls.items()))
         narrow = self._narrow(calls)
         if narrow:
             calls = {self._with_abi(key, narrow): row for key, row in calls.items()}
         steps = []
         for count, tid, times in self._steps:
-            key = self._with_abi(keys[id(count)], narrow)
+            key = self._with_abi(self._call_key(count.key), narrow)
             steps.append(
                 Step(
                     key.process,
