@@ -580,10 +580,10 @@ def test_watching_ends_with_the_process_it_watches(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "2"]) as sleeper:
         began = time.monotonic()
         done = kfoot(
-            "watch", "--duration", "50s", "--pid", str(sleeper.pid), "-o", "a", cwd=tmp_path
+            "watch", "--duration", "900s", "--pid", str(sleeper.pid), "-o", "a", cwd=tmp_path
         )
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 290
 
 
 def test_ctrl_c_ends_watching_early_and_keeps_everything(tmp_path: Path) -> None:
