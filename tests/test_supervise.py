@@ -153,3 +153,28 @@ def test_works_from_another_thread_too() -> None:
     thread.start()
     thread.join(20)
     assert [ended.exit_status for ended in found] == [5]
+
+
+def test_a_workload_at_the_gate_ends_with_a_killed_kfoot(tmp_path: Path) -> None:
+    code = f"""
+import os, signal
+from kfoot.collect.supervise import Workload, resolve
+from kfoot.collect.watchdog import Watchdog
+workload = Workload(resolve("touch"), ["touch", "{tmp_path}/ran"])
+workload.start()
+watchdog = Watchdog()
+watchdog.guard_process(workload.pid, signal.SIGKILL)
+print(workload.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    pid = int(done.stdout)
+    end = time.monotonic() + 20
+    while Path(f"/proc/{pid}").exists() and state(pid) != "Z" and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not Path(f"/proc/{pid}").exists() or state(pid) == "Z"
+    assert not (tmp_path / "ran").exists()
