@@ -4,7 +4,8 @@
 set -u
 RUN="strace graphviz libbpf1"
 TEST="$RUN gcc libc6-dev gcc-multilib trace-cmd linux-perf mawk perl xz-utils chromium busybox-static
-  cpio kmod qemu-system-x86 seabios openssh-server openssh-client sqlite3 git curl"
+  cpio kmod qemu-system-x86 seabios openssh-server openssh-client sqlite3 git curl
+  linux-source"
 case "${1:-run}" in
   run) wanted=$RUN ;;
   test) wanted=$TEST ;;
