@@ -175,10 +175,28 @@ def test_an_old_tree_with_nothing_but_numbers_still_has_them():
     rows = collect(
         {
             "arch/sh/include/uapi/asm/unistd.h": "#include <asm/unistd_32.h>\n",
-            "arch/sh/include/uapi/asm/unistd_32.h": "#define __NR_read 3\n#define __NR_write 4\n"
-            "#define NR_syscalls 5\n",
+            "arch/sh/include/uapi/asm/unistd_32.h": "#define __NR_read 3\n#define __NR_stat 4\n"
+            "#define __NR_afs_syscall 5\n#define __NR_syscalls 6\n",
+            "arch/mips/include/uapi/asm/unistd.h": "#if _MIPS_SIM == _MIPS_SIM_ABI32\n"
+            "#define __NR_Linux 4000\n#define __NR_read (__NR_Linux + 3)\n#endif\n"
+            "#if _MIPS_SIM == _MIPS_SIM_ABI64\n"
+            "#define __NR_Linux 5000\n#define __NR_read (__NR_Linux + 0)\n#endif\n",
+            "arch/riscv/include/asm/unistd.h": "#include <uapi/asm/unistd.h>\n"
+            "#include <uapi/asm/syscalls.h>\n",
+            "arch/riscv/include/uapi/asm/syscalls.h": "#define __NR_flush 259\n"
+            "__SYSCALL(__NR_flush, sys_read)\n",
+            "include/uapi/asm-generic/unistd.h": TREE["include/uapi/asm-generic/unistd.h"],
             "fs/read_write.c": TREE["fs/read_write.c"],
+            "fs/stat.c": TREE["fs/stat.c"],
         }
     )
     assert rows["sh", 3].file == "fs/read_write.c"
-    assert rows["sh", 4].how == "unmapped"
+    assert rows["sh", 3].how == "syscall-define+by-name"
+    assert rows["sh", 4].entry == "sys_newstat"
+    assert (rows["sh", 5].implemented, rows["sh", 5].how) == (False, "number-only")
+    assert {key for key in rows if key[0].startswith("mips")} == {
+        ("mips_o32", 4003),
+        ("mips_n64", 5000),
+    }
+    assert rows["riscv64", 259].file == "fs/read_write.c"
+    assert rows["riscv64", 63].name == "read", "its own header is generated from the generic one"

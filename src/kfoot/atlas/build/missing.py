@@ -12,7 +12,8 @@ from typing import Any, cast
 
 from kfoot.atlas.build.base import Builder, Context
 from kfoot.atlas.build.cpp import Preprocessor
-from kfoot.atlas.build.syscalls import ABIS, Abi, Syscalls
+from kfoot.atlas.build.syscalls import Syscalls
+from kfoot.atlas.build.syscalltables import ABIS, Abi
 from kfoot.atlas.schema import Row
 
 _SCRIPT = "scripts/checksyscalls.sh"
@@ -46,7 +47,7 @@ class MissingSyscallsBuilder(Builder):
         if syscalls is None or ignored is None:
             context.notes.append("missing_syscalls: the source has no list to compare with")
             return {}
-        tables = {abi: {entry.name for entry in syscalls.table(abi)} for abi in ABIS}
+        tables = {abi: {entry.name for entry in syscalls.tables.table(abi)} for abi in ABIS}
         i386 = next(names for abi, names in tables.items() if abi.name == "i386")
         rows: list[Row] = []
         for abi, names in tables.items():
