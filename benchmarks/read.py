@@ -50,8 +50,8 @@ from kfoot.readers import read
 from kfoot.readers.base import Options
 readings = read([Path(sys.argv[1])], Options(arch="x86_64"))
 manifest = Manifest(arch="x86_64", closed=True)
-footprint, chart = attribute(manifest, readings, System(), open_atlas(None))
-print(len(contract.dumps(footprint)))
+footprint, chart = attribute(manifest, readings, System(None), open_atlas(None))
+print(sum(row["calls"] for row in footprint["syscalls"]), len(contract.dumps(footprint)))
 """
 COUNTS = """
 import sys

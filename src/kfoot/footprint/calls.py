@@ -11,7 +11,7 @@ from kfoot.footprint.contract import Row
 from kfoot.footprint.names import Names
 from kfoot.footprint.objects import Objects, Resolved
 from kfoot.footprint.tiers import Tiers
-from kfoot.readers.reading import CallCount, Reading, Request
+from kfoot.readers.reading import CallCount, CallKey, Reading, Request
 
 
 @dataclass(slots=True)
@@ -53,9 +53,11 @@ def tabulate(
         resolved = [objects.resolve(found) for found in reading.objects]
         if resolved:
             tiers.measured("dispatched")
-        for key, count in reading.calls.items():
+        for key, count in _over_processes(reading):
             call = names.syscall(key, reading)
-            row = syscalls.setdefault((call.abi, call.name), (_Tally(), call.nr, call.place))
+            row = syscalls.get((call.abi, call.name))
+            if row is None:
+                row = syscalls[call.abi, call.name] = (_Tally(), call.nr, call.place)
             row[0].add(key.outcome, count)
             tiers.add("entered", call.place, count.calls, "syscall", call.name)
             target = resolved[key.object] if key.object is not None else None
@@ -72,9 +74,10 @@ def tabulate(
                     tiers.add(
                         "dispatched", place, count.calls, "object", f"{thing.kind} {thing.name}"
                     )
-                things.setdefault((thing.kind, thing.name), (thing, Counter()))[1][call.name] += (
-                    count.calls
-                )
+                seen = things.get((thing.kind, thing.name))
+                if seen is None:
+                    seen = things[thing.kind, thing.name] = (thing, Counter())
+                seen[1][call.name] += count.calls
             if key.request is not None:
                 named = name_request(key.request, target, names.atlas, call.abi)
                 where = (
@@ -130,6 +133,24 @@ def tabulate(
             for (kind, name), (thing, operations) in sorted(things.items())
         ],
     }
+
+
+def _over_processes(reading: Reading) -> Iterable[tuple[CallKey, CallCount]]:
+    """The calls summed over processes of one ABI, each under the key of the first: a footprint
+    keeps processes apart elsewhere, and there may be thousands that did the same."""
+    abis = [process.abi for process in reading.processes]
+    found: dict[tuple[object, ...], tuple[CallKey, CallCount]] = {}
+    for key, count in reading.calls.items():
+        same = (abis[key.process], *key[1:])
+        known = found.get(same)
+        if known is None:
+            found[same] = key, CallCount(count.calls, count.time_ns)
+            continue
+        total = known[1]
+        total.calls += count.calls
+        if count.time_ns is not None:
+            total.time_ns = (total.time_ns or 0) + count.time_ns
+    return found.values()
 
 
 @dataclass(frozen=True, slots=True)

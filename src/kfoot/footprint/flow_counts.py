@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from kfoot.footprint.flow_fold import Key, Node
-from kfoot.readers.reading import CallKey, Reading, Step
+from kfoot.readers.reading import CallKey, Reading, Request, Step
 
 AT_LEAST = "repeat, at least"
 """Caption of a loop whose rounds beyond the recorded order do not add up to a number."""
@@ -23,25 +23,32 @@ def unordered(reading: Reading) -> dict[int, list[Step]]:
     when order and counts do not fit together (then nothing is known of single calls)."""
     if not reading.steps_cut:
         return {}
-    left: Counter[Step] = Counter()
+    left: dict[_Kind, int] = {}
     for key, count in reading.calls.items():
-        left[_kind(key.process, key)] += count.calls
+        kind = _kind(key)
+        left[kind] = left.get(kind, 0) + count.calls
     for step in reading.steps:
-        left[_kind(step.process, step)] -= step.times
-    if any(number < 0 for number in left.values()) or left.total() != reading.steps_cut:
+        kind = _kind(step)
+        left[kind] = left.get(kind, 0) - step.times
+    if any(number < 0 for number in left.values()) or sum(left.values()) != reading.steps_cut:
         return {}
     found: dict[int, list[Step]] = {}
-    for step, number in left.items():
+    for (process, name, nr, abi, thing, request, outcome), number in left.items():
         if number:
-            found.setdefault(step.process, []).append(step._replace(times=number))
+            found.setdefault(process, []).append(
+                Step(process, 0, name, nr, abi, thing, request, outcome, number)
+            )
     return found
 
 
-def _kind(process: int, call: CallKey | Step) -> Step:
+_Kind = tuple[int, str | None, int | None, str | None, int | None, Request | None, str]
+
+
+def _kind(call: CallKey | Step) -> _Kind:
     """What a step and a counted call have in common."""
-    return Step(
-        process, 0, call.name, call.nr, call.abi, call.object, call.request, call.outcome, 0
-    )
+    return (
+        call.process, call.name, call.nr, call.abi, call.object, call.request, call.outcome,
+    )  # fmt: skip
 
 
 def place(nodes: list[Node], calls: Iterable[Node]) -> Counter[str]:
