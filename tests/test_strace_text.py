@@ -160,7 +160,7 @@ def test_every_style_gives_the_same_calls(
 
 
 def test_separate_files_give_the_same_calls(kitchen: Path, plain: Path, tmp_path: Path) -> None:
-    for style in (["-ff"], ["-ff", "-ttt"]):
+    for style in (["-ff"], ["-ff", "-ttt"], ["-ff", "-r"]):
         folder = tmp_path / "-".join(style)
         folder.mkdir()
         trace(kitchen, folder, *style)
@@ -170,6 +170,7 @@ def test_separate_files_give_the_same_calls(kitchen: Path, plain: Path, tmp_path
         assert tally(reading) == tally(read(plain))
         assert reading.losses == []
         assert sorted(p.exit_status or -1 for p in reading.processes) == [-1, -1, 3, 7]
+        assert (reading.facts.last_s is not None) == ("-ttt" in style)
         shutil.rmtree(folder)
 
 

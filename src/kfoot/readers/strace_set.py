@@ -56,6 +56,9 @@ def read_set(
         left.remove(pid)
         assembler.tree.turn_to(pid)
         read_file(assembler, by_pid[pid], options)
+    if not timed:
+        # Relative times of files that ran beside each other do not add up.
+        assembler.untimed()
 
 
 def _survey(by_pid: dict[str, Path]) -> tuple[bool, set[str]]:

@@ -405,6 +405,10 @@ class Assembler:
         if self._partial:
             self._give_up()
 
+    def untimed(self) -> None:
+        """The lines' times do not make one clock."""
+        self._clock.first = self._clock.last = None
+
     def reading(self, source: str) -> Reading:
         """The result; the assembler is done after it."""
         for thread in self.tree.alive():
