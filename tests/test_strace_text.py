@@ -343,3 +343,37 @@ def test_32_bit_images_are_told_by_strace_or_by_their_calls(tmp_path: Path) -> N
     assert {k.abi for k in read(path, Options(arch="aarch64")).calls} == {"arm"}
     assert {k.abi for k in read(path, Options()).calls} == {None}
     assert {k.abi for k in read(path, Options(arch="armv7l")).calls} == {None}
+
+
+def test_what_older_and_rarer_versions_write(tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    path.write_text(
+        """\
+execve("/a", ["a"], [/* 9 vars */]) = 0
+clone(Process 8 attached (waiting for parent)
+Process 8 resumed (parent 7 ready)
+child_stack=0, flags=CLONE_CHILD_CLEARTID|SIGCHLD, child_tidptr=0x7f) = 8
+[pid     7] wait4(-1, Process 7 suspended
+ <unfinished ...>
+[pid     8] read(0, "x", 1) = 1
+[pid     8] exit_group(0)               = ?
+Process 7 resumed
+Process 8 detached
+<... wait4 resumed> [{WIFEXITED(s) && WEXITSTATUS(s) == 0}], 0, NULL) = 8
+--- SIGCHLD (Child exited) @ 0 (0) ---
+restart_syscall(<... resuming interrupted call ...>) = 0
+read(0, 0x7ffc, 1)                      = ? <unavailable>
+ioctl(0, 0x4004, 0x7f)                  = -1 (errno 525)
+getpid()                                = 7 /* 99 in strace's PID NS */
+exit_group(0)                           = ?
+"""
+    )
+    reading = read(path)
+    assert (reading.unparsed, reading.samples) == (0, [])
+    calls, errors = tally(reading)
+    assert calls == {
+        "execve": 1, "clone": 1, "wait4": 1, "read": 2, "exit_group": 2, "restart_syscall": 1,
+        "ioctl": 1, "getpid": 1,
+    }  # fmt: skip
+    assert errors == {("ioctl", "errno 525"): 1}
+    assert [(p.pid, p.parent) for p in reading.processes] == [(7, None), (8, 0)]

@@ -51,7 +51,10 @@ _JOINED = 64
 """Lines put together to find the end of a call that the program's output broke."""
 _WIDE = 1 << 20
 
-_MESSAGE = re.compile(r"strace: Process (\d+) (attached|detached)$")
+_MESSAGE = re.compile(
+    r"(?:strace: )?Process (\d{1,7}) (attached|detached|resumed|suspended)(?: \([a-z ]+\))?$"
+)
+"""strace 4 wrote it without its name in front."""
 _PERSONALITY = re.compile(r"\[ Process PID=(\d+) runs in (.+) mode\. \]$")
 _EXIT = re.compile(
     r"\+\+\+ (?:exited with (-?\d{1,11})|killed by (\w+)|superseded by execve in pid (\d+))"
