@@ -121,6 +121,10 @@ KILLED_LATE = (
     "task was gone before strace could ask for the result, and it prints `= ?`. Both count the "
     "call."
 )
+KILLED_EARLY = (
+    "The task was killed while strace held it at the call's beginning: strace had printed the "
+    "call, the kernel then never made it."
+)
 EXEC = (
     "A successful exec that changed the ABI, or was called by a thread that was not the leader: "
     "the kernel's two records carry different numbers or different task ids, so the ftrace reader "
@@ -137,6 +141,8 @@ def explain(names: set[str], rows: list[tuple[int, str, int, int]], killed: int 
     ftrace = sum(row[3] for row in rows)
     less = {outcome for _, outcome, by_strace, by_ftrace in rows if by_strace < by_ftrace}
     more = {outcome for _, outcome, by_strace, by_ftrace in rows if by_strace > by_ftrace}
+    if more == {"never"} and not less:
+        return KILLED_EARLY
     if strace != ftrace:
         return None
     if more == {"never"} and all(_restart(name) for name in less):

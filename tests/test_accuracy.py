@@ -35,8 +35,7 @@ def test_strace_and_ftrace_agree(name: str, tmp_path: Path) -> None:
     if compared is None:
         pytest.skip(f"{name}: its compiler is not installed")
     assert compared.losses == []
-    calls = [sum(record.values()) for record in (compared.strace, compared.ftrace)]
-    assert calls[0] == calls[1] > 50
+    assert sum(compared.ftrace.values()) > 50
     for nr in {row[0] for row in compared.differences}:
         rows = [row for row in compared.differences if row[0] == nr]
         assert accuracy.explain(compared.names[nr], rows, compared.killed), rows
@@ -48,6 +47,8 @@ def test_a_difference_without_a_reason_is_not_explained_away() -> None:
     assert explain({"read"}, [(0, "ok", 3, 2)]) is None
     assert explain({"read"}, [(0, "ok", 3, 2), (0, "never", 1, 2)]) is None
     assert explain({"read"}, [(0, "never", 1, 0), (0, "EIO", 0, 1)]) is None
+    assert explain({"read"}, [(0, "never", 0, 1)]) is None
+    assert explain({"read"}, [(0, "never", 1, 0)])
     assert explain({"read"}, [(0, "never", 1, 0), (0, "ERESTARTSYS", 0, 2)]) is None
     assert explain({"read"}, [(0, "never", 1, 0), (0, "ERESTARTSYS", 0, 1)])
     assert explain({"read"}, [(0, "never", 1, 0), (0, "ok", 1, 2)]) is None
