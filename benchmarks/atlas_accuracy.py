@@ -4,7 +4,8 @@
       --vmlinux vmlinux --config config --arch x86              DWARF of a kernel with debug symbols
       --events /sys/kernel/tracing/available_events             the events of a running kernel
       --kallsyms /proc/kallsyms                                 the symbols of a running kernel
-      --headers                                                 ioctls: the installed headers
+      --headers [linux/include/uapi]                            ioctls: the installed headers, and
+                                                                the tree's for what is not installed
 
 Needs binutils for --vmlinux, gcc (with -m32) for --headers; the package system-calls and
 ausyscall are asked when they are there. docs/accuracy-atlas.md has the figures and the method.
@@ -235,7 +236,11 @@ PRELUDES = (
 """Headers of the C library and the kernel that others need, tried in turn."""
 
 
-def headers(atlas: AtlasView) -> None:
+_AS_INSTALLED = ("-D__user=", "-D__packed=__attribute__((packed))")
+"""What headers_install would have taken out of a tree's headers."""
+
+
+def headers(atlas: AtlasView, uapi: Path) -> None:
     """Every ioctl number against what a program with the installed headers prints."""
     table = atlas.file_on_disk["ioctls"]
     for flag, abi in (("-m64", "x86_64"), ("-m32", "i386")):
@@ -248,7 +253,11 @@ def headers(atlas: AtlasView) -> None:
             printed: dict[str, int] = {}
             for prelude in PRELUDES:
                 left = [name for name in names if name not in printed]
-                printed |= _printed(header, left, names, flag, prelude) if left else {}
+                printed |= (
+                    _printed(header, left, names, (flag, "-idirafter", str(uapi)), prelude)
+                    if left
+                    else {}
+                )
             for name, (number, mask) in names.items():
                 if name not in printed:
                     silent += 1
@@ -263,7 +272,7 @@ def _printed(
     header: str,
     wanted: list[str],
     names: dict[str, tuple[int, int | None]],
-    flag: str,
+    options: tuple[str, ...],
     prelude: str,
 ) -> dict[str, int]:
     """What a program that includes the header prints; names that do not compile are dropped."""
@@ -277,7 +286,7 @@ def _printed(
             )
             text = f'{includes}int main(void) {{\n#line 1 "probe"\n{body}\nreturn 0; }}\n'
             made = subprocess.run(
-                ["gcc", "-w", flag, "-x", "c", "-", "-o", program],
+                ["gcc", "-w", *_AS_INSTALLED, *options, "-x", "c", "-", "-o", program],
                 input=text,
                 capture_output=True,
                 text=True,
@@ -302,7 +311,7 @@ def main() -> None:
     parser.add_argument("--arch", default="x86")
     parser.add_argument("--events", type=Path)
     parser.add_argument("--kallsyms", type=Path)
-    parser.add_argument("--headers", action="store_true")
+    parser.add_argument("--headers", nargs="?", const=Path("/nowhere"), type=Path)
     args = parser.parse_args()
     atlas = open_atlas(path=args.atlas)
     coverage(atlas)
@@ -311,7 +320,7 @@ def main() -> None:
     if args.events:
         events(atlas, args.events)
     if args.headers:
-        headers(atlas)
+        headers(atlas, args.headers)
     if args.vmlinux:
         against_dwarf(atlas, args.vmlinux, args.config, args.arch)
     if args.kallsyms:

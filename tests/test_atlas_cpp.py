@@ -76,3 +76,14 @@ def test_expressions_have_the_value_the_compiler_gives():
     assert evaluate("unknown") == 0
     assert evaluate("1 +") is None
     assert evaluate("") is None
+
+
+def test_hostile_macros_come_to_an_end():
+    cpp = Preprocessor()
+    for level in range(60):
+        cpp.define(f"laugh{level}", f"laugh{level + 1} laugh{level + 1}")
+    assert "laugh" in cpp.expand("laugh0")
+    cpp.define("f", "x", ("x",))
+    nested = "f(" * 5000 + ")" * 5000
+    assert len(cpp.expand(nested)) <= len(nested)
+    assert evaluate("(" * 5000 + "1" + ")" * 5000) is None

@@ -14,6 +14,8 @@ _TOKEN = re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|\w+|##|[^\w\s"\
 _COMMENT = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', re.S)
 _DIRECTIVE = re.compile(r"\s*#\s*(\w+)\b\s*(.*)", re.S)
 _DEFINE = re.compile(r"(\w+)(\(([^)]*)\))?\s*(.*)", re.S)
+_MOST = 1 << 20
+"""Tokens read for one expansion; the largest in the kernel's headers needs some thousands."""
 _DEPTH = 40
 """Macros nested deeper than this are taken for runaway recursion and left unexpanded."""
 
@@ -40,6 +42,8 @@ class Preprocessor:
     include: Callable[[str], str | None] = lambda name: None
     fixed: frozenset[str] = frozenset()
     """Names that sources can neither define nor undefine."""
+    _left: int = 0
+    """Tokens the expansion that is going on may still read."""
 
     def define(self, name: str, body: str = "1", params: tuple[str, ...] | None = None) -> None:
         self.macros[name] = Macro(params, body)
@@ -103,11 +107,22 @@ class Preprocessor:
         text = re.sub(r"\bdefined\s*\(?\s*(\w+)\s*\)?", defined, expression)
         return evaluate(self.expand(text))
 
-    def expand(self, text: str, hidden: frozenset[str] = frozenset()) -> str:
-        """``text`` with all macros expanded (a macro is not expanded inside its own body)."""
-        if len(hidden) > _DEPTH:
+    def expand(self, text: str) -> str:
+        """``text`` with all macros expanded (a macro is not expanded inside its own body).
+
+        Sources that nest or multiply without end stay unexpanded from some point on.
+        """
+        self._left = _MOST
+        try:
+            return self._expand(text, frozenset())
+        except RecursionError:
             return text
+
+    def _expand(self, text: str, hidden: frozenset[str]) -> str:
         tokens = _TOKEN.findall(text)
+        self._left -= len(tokens)
+        if len(hidden) > _DEPTH or self._left < 0:
+            return text
         out: list[str] = []
         at = 0
         while at < len(tokens):
@@ -117,7 +132,7 @@ class Preprocessor:
             if macro is None:
                 out.append(token)
             elif macro.params is None:
-                out.append(self.expand(macro.body, hidden | {token}))
+                out.append(self._expand(macro.body, hidden | {token}))
             else:
                 args, after = _arguments(tokens, at)
                 if args is None:
@@ -125,7 +140,7 @@ class Preprocessor:
                     continue
                 at = after
                 body = self._substitute(macro, args, hidden)
-                out.append(self.expand(body, hidden | {token}))
+                out.append(self._expand(body, hidden | {token}))
         return "".join(out)
 
     def _substitute(self, macro: Macro, args: list[str], hidden: frozenset[str]) -> str:
@@ -163,7 +178,7 @@ class Preprocessor:
             elif index in pasted:
                 out.append(values[token].strip())
             else:
-                out.append(self.expand(values[token], hidden))
+                out.append(self._expand(values[token], hidden))
         return "".join(out)
 
 
@@ -225,7 +240,7 @@ def evaluate(expression: str) -> int | None:
         return None
     try:
         value, rest = _binary(tokens, 0)
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, RecursionError):
         return None
     return value if not rest else None
 

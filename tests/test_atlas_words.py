@@ -1,0 +1,27 @@
+"""Every rule that put a row into the shipped atlas is explained."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from kfoot.atlas.open import shipped_folder
+from kfoot.atlas.store import AtlasFile
+
+PAGE = Path(__file__).parent.parent / "docs" / "atlas.md"
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["anon_inodes", "devices", "events", "filesystems", "sockets", "syscalls"],
+)
+def test_every_word_in_how_is_explained(table: str) -> None:
+    (shipped,) = shipped_folder().glob("*.atlas")
+    pool = AtlasFile(shipped)[table].columns["how"].pool
+    assert pool is not None
+    words = {word for how in pool for word in re.findall(r"\+?[\w-]+", how)}
+    page = set(re.findall(r"`(\+?[\w-]+)`", PAGE.read_text()))
+    assert words
+    assert words <= page, words - page
