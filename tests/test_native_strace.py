@@ -17,8 +17,9 @@ from kfoot.readers import strace_native
 from kfoot.readers.base import Options
 from kfoot.readers.files import Source
 from kfoot.readers.native import native
+from kfoot.readers.strace_assemble import Assembler
 from kfoot.readers.strace_line import ANY
-from kfoot.readers.strace_text import READER, Assembler
+from kfoot.readers.strace_text import READER
 
 DATA = Path(__file__).parent / "data" / "strace"
 EXAMPLES = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kfoot import readers
 from kfoot.errors import KfootError
-from kfoot.readers import strace_objects, strace_process, strace_text
+from kfoot.readers import strace_assemble, strace_objects, strace_process
 from kfoot.readers.base import Options
 from kfoot.readers.reading import Reading
 from kfoot.readers.strace_text import READER
@@ -190,7 +190,7 @@ def test_memory_does_not_grow_with_processes(
     if bound == "images":
         monkeypatch.setattr(strace_process, "IMAGES", 80)
     else:
-        monkeypatch.setattr(strace_text, "COMBINATIONS", 100)
+        monkeypatch.setattr(strace_assemble, "COMBINATIONS", 100)
     lines = ['1 execve("/bin/sh", ["sh"], 0x0) = 0']
     for pid in range(2, 1002):
         lines += [

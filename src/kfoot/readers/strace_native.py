@@ -18,9 +18,9 @@ from kfoot.readers.descriptors import FileTable
 from kfoot.readers.files import BLOCK, LINE_LIMIT, Source
 from kfoot.readers.native import native, whole_lines
 from kfoot.readers.strace_args import FD, descriptor
+from kfoot.readers.strace_assemble import _ACTS, _PLAIN, Assembler, _Count
 from kfoot.readers.strace_line import Style, style_of
 from kfoot.readers.strace_process import Thread
-from kfoot.readers.strace_text import _ACTS, _PLAIN, Assembler, _Count
 from kfoot.readers.syscall_roles import DIR_PATH, PATH, TWO_PATHS
 
 NAME, FIRST, ARGS, OPENED, IOCTL, MMAP, HANDED = range(7)

@@ -20,7 +20,7 @@ from kfoot.readers.strace_args import number
 from kfoot.readers.strace_line import ANY, leader
 
 if TYPE_CHECKING:
-    from kfoot.readers.strace_text import Assembler
+    from kfoot.readers.strace_assemble import Assembler
 
 MERGED = 200
 """Files open at the same time at most; more are read one after the other."""
