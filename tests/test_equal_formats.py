@@ -1,0 +1,120 @@
+"""One recording as tracefs' text, as pages, as trace.dat and as trace-cmd's text: equal counts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from kfoot.collect import tracefs
+from kfoot.readers.base import Options
+from kfoot.readers.ftrace_pages import READER as PAGES
+from kfoot.readers.ftrace_text import READER as TEXT
+from kfoot.readers.reading import Reading
+from kfoot.readers.trace_dat import READER as DAT
+from needs import TRACING, needs
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+import tracedat
+
+WORK = "for i in 1 2 3; do ls / >/dev/null; done; dd if=/dev/zero of=/dev/null bs=1 count=50"
+X86 = Options(arch=os.uname().machine)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of pages, with trace.txt and trace.dat beside it: all events of a small workload."""
+    needs("root", "tracefs")
+    folder = tmp_path_factory.mktemp("equal")
+    pages = folder / "ftrace"
+    pages.mkdir()
+    instance = tracefs.Instance(TRACING)
+    try:
+        instance.write("buffer_size_kb", 8192)
+        instance.write("trace_clock", "mono")
+        instance.write("options/event-fork", 1)
+        child = subprocess.Popen(
+            ["sh", "-c", f"read go; {WORK}"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        instance.write("set_event_pid", child.pid)
+        for system in ("raw_syscalls", "syscalls", "sched", "task", "kmem", "irq", "timer"):
+            instance.write(f"events/{system}/enable", 1)
+        enabled = instance.read("set_event").split()
+        instance.write("tracing_on", 1)
+        child.communicate(b"go\n")
+        instance.write("tracing_on", 0)
+        (folder / "trace.txt").write_bytes((instance.path / "trace").read_bytes())
+        for cpu in instance.cpus():
+            source = os.open(
+                instance.path / f"per_cpu/cpu{cpu}/trace_pipe_raw", os.O_RDONLY | os.O_NONBLOCK
+            )
+            data = b""
+            try:
+                while block := os.read(source, 4096):
+                    data += block.ljust(4096, b"\0")
+            except BlockingIOError:
+                pass
+            finally:
+                os.close(source)
+            (pages / f"cpu{cpu}.pages").write_bytes(data)
+        (pages / "saved_cmdlines.txt").write_bytes((TRACING / "saved_cmdlines").read_bytes())
+        events = TRACING / "events"
+        for name in ("header_page", "header_event"):
+            (pages / f"{name}.txt").write_bytes((events / name).read_bytes())
+        (pages / "formats.txt").write_bytes(
+            b"".join(
+                f"# {name}\n".encode() + (events / name / "format").read_bytes() + b"\n"
+                for name in (event.replace(":", "/") for event in enabled)
+            )
+        )
+    finally:
+        instance.remove()
+    tracedat.write(pages, folder / "trace.dat")
+    return folder
+
+
+def events(reading: Reading, *, context: bool = True) -> Counter[tuple[str, str | None, int]]:
+    found: Counter[tuple[str, str | None, int]] = Counter()
+    for key, count in reading.events.items():
+        assert key.process is not None
+        pid = reading.processes[key.process].pid
+        found[key.name, key.context if context else None, pid] += count
+    return found
+
+
+def calls(reading: Reading) -> Counter[tuple[int, int | None, str, object]]:
+    found: Counter[tuple[int, int | None, str, object]] = Counter()
+    for key, count in reading.calls.items():
+        pid = reading.processes[key.process].pid
+        found[pid, key.nr, key.outcome, key.request] += count.calls
+    return found
+
+
+def test_text_pages_and_trace_dat_are_equal(recording: Path) -> None:
+    text = TEXT.read([recording / "trace.txt"], X86)
+    pages = PAGES.read([recording / "ftrace"], X86)
+    dat = DAT.read([recording / "trace.dat"], X86)
+    assert sum(text.events.values()) > 1000
+    assert (text.unparsed, pages.losses, dat.losses) == (0, [], [])
+    assert events(text) == events(pages) == events(dat)
+    assert calls(text) == calls(pages) == calls(dat)
+    assert sum(calls(pages).values()) > 200
+    assert [p.exe for p in text.processes] == [p.exe for p in pages.processes]
+
+
+def test_the_text_of_trace_cmd_is_equal_but_for_the_context(recording: Path) -> None:
+    needs("trace-cmd")
+    report = subprocess.check_output(
+        ["trace-cmd", "report", str(recording / "trace.dat")], stderr=subprocess.DEVNULL
+    )
+    path = recording / "report.txt"
+    path.write_bytes(report)
+    text = TEXT.read([path], X86)
+    pages = PAGES.read([recording / "ftrace"], X86)
+    assert text.unparsed == 0
+    assert events(text, context=False) == events(pages, context=False)
+    assert calls(text) == calls(pages)
