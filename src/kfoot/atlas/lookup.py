@@ -159,7 +159,11 @@ class AtlasView:
         """With or without brackets; "anon_inode:" is stripped."""
         name = name.removeprefix("anon_inode:").strip("[]")
         found = self._select("anon_inodes", "name", f"[{name}]")
-        return _first(found or self._select("anon_inodes", "name", name), 1)
+        found = found or self._select("anon_inodes", "name", name)
+        if not found and ":" in name:
+            # kvm-vcpu:3 is printed with its number.
+            found = self._select("anon_inodes", "name", name.partition(":")[0] + ":")
+        return _first(found, 1)
 
     def socket(self, family: str, type: str | None, protocol: str | None) -> Place:
         if family.startswith("PF_"):
