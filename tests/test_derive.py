@@ -136,3 +136,17 @@ def test_one_process_can_be_looked_at_alone(capture: Capture) -> None:
     assert not any(row["area"] == "net:ipv4" for row in shell["objects"])
     with pytest.raises(KfootError, match="no process"):
         derive_process(capture, "nobody")
+
+
+def test_the_tail_is_trimmed_on_the_clock_of_each_raw_file() -> None:
+    from kfoot.capture import Manifest
+    from kfoot.footprint.derive import _until
+
+    manifest = Manifest(
+        window={"from_s": 10.0, "to_s": 25.0, "trimmed_s": 5.0},
+        extra={"clock": {"mono": 10.0, "realtime": 1_000_010.0}},
+    )
+    assert _until(manifest, "ftrace-pages") == 25.0
+    assert _until(manifest, "strace") == 1_000_025.0
+    manifest.window["trimmed_s"] = 0.0
+    assert _until(manifest, "strace") is None

@@ -31,13 +31,26 @@ FLOWS = "flows.json"
 def read_raw(capture: Capture, *, progress: Progress | None = None) -> list[Reading]:
     """Read every collector's raw files. Raises InputError when one cannot be used at all."""
     manifest = capture.manifest
-    until = manifest.window.get("to_s") if manifest.window.get("trimmed_s") else None
-    options = Options(arch=manifest.arch, until_s=until, progress=progress)
     found: list[Reading] = []
     for entry in manifest.collectors:
         if entry.files:
+            options = Options(
+                arch=manifest.arch, until_s=_until(manifest, entry.format), progress=progress
+            )
             found.extend(readers.read(capture.raw_files(entry), options, format=entry.format))
     return found
+
+
+def _until(manifest: Manifest, format: str) -> float | None:
+    """Where the trimmed tail begins, on the clock of a raw format; None when nothing is trimmed.
+    The window is on CLOCK_MONOTONIC, as ftrace is; strace -ttt writes the time of day."""
+    until = manifest.window.get("to_s")
+    if not manifest.window.get("trimmed_s") or until is None:
+        return None
+    clock = manifest.extra.get("clock")
+    if format == "strace" and clock:
+        until += clock["realtime"] - clock["mono"]
+    return until
 
 
 def derive(
