@@ -173,7 +173,10 @@ def under_strace(
 ) -> Tally:
     """The same from ``strace -f``, numbers raw, strings in hexadecimal."""
     subprocess.run(
-        ["strace", "-f", "-qq", "-X", "raw", "-xx", "-s", "8192", "-o", str(file), *argv],
+        [
+            *("strace", "-f", "--quiet=attach,exit", "-X", "raw", "-xx", "-s", "8192"),
+            *("-o", str(file), *argv),
+        ],
         cwd=cwd,
         env=env,
         check=False,

@@ -114,7 +114,10 @@ def test_strace_records_from_execve_to_exit(tmp_path: Path) -> None:
 
 def test_root_gets_strace_and_events_of_one_run(tmp_path: Path) -> None:
     needs("strace", "tracefs")
-    done = kfoot("run", "-o", "a", "--", "sh", "-c", "ls /proc | cat >/dev/null", cwd=tmp_path)
+    script = "ls /proc | cat >/dev/null"
+    done = kfoot(
+        "run", "--collector", "strace+ftrace", "-o", "a", "--", "sh", "-c", script, cwd=tmp_path
+    )
     assert done.returncode == 0
     capture = tmp_path / "a.kfoot"
     kept = manifest(capture)
@@ -209,8 +212,8 @@ def test_a_32_bit_process_among_others_is_kept_apart_by_both_collectors(tmp_path
     assert {"x86_64", "i386"} <= {row["abi"] for row in footprint["syscalls"]}
 
 
-def test_without_tracefs_it_says_what_is_missing(tmp_path: Path) -> None:
-    needs("root", "strace", "tracefs")
+def test_trace_events_are_counted_where_tracefs_is_not_mounted(tmp_path: Path) -> None:
+    needs("root", "bpf", "tracefs")
     script = f"umount {TRACING} && exec {' '.join(KFOOT)} run -o a -- true"
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", script],
@@ -222,8 +225,8 @@ def test_without_tracefs_it_says_what_is_missing(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     kept = manifest(tmp_path / "a.kfoot")
-    assert [entry["name"] for entry in kept["collectors"]] == ["strace"]
-    assert any("tracefs is not mounted (mount -t tracefs" in why for why in kept["not_recorded"])
+    assert [entry["name"] for entry in kept["collectors"]] == ["bpf"]
+    assert kept["collectors"][0]["options"]["events"] > 100
     assert os.path.ismount(TRACING), "the mount namespace was to be a private one"
 
 
@@ -329,7 +332,9 @@ def test_killing_the_workload_is_its_exit_status(tmp_path: Path) -> None:
 
 def test_killing_strace_is_a_loss_and_the_workload_goes_on(tmp_path: Path) -> None:
     needs("strace")
-    process = start("run", "-o", "a", "--", "sh", "-c", "touch on; sleep 1; exit 5", cwd=tmp_path)
+    script = "touch on; sleep 1; exit 5"
+    command = ["run", "--collector", "strace+ftrace", "-o", "a", "--", "sh", "-c", script]
+    process = start(*command, cwd=tmp_path)
     assert wait_for((tmp_path / "on").exists)
     tracer = child_of(process.pid, "strace")
     assert tracer is not None
@@ -341,7 +346,9 @@ def test_killing_strace_is_a_loss_and_the_workload_goes_on(tmp_path: Path) -> No
 
 def test_killing_kfoot_leaves_nothing_behind_and_a_capture_that_opens(tmp_path: Path) -> None:
     needs("strace")
-    process = start("run", "-o", "a", "--", "sh", "-c", "touch on; exec sleep 2", cwd=tmp_path)
+    script = "touch on; exec sleep 2"
+    command = ["run", "--collector", "strace+ftrace", "-o", "a", "--", "sh", "-c", script]
+    process = start(*command, cwd=tmp_path)
     assert wait_for((tmp_path / "on").exists)
     workload = child_of(process.pid, "sleep")
     tracer = child_of(process.pid, "strace")
@@ -483,7 +490,10 @@ def test_a_full_disk_is_a_loss_in_a_valid_capture(tmp_path: Path) -> None:
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tiny", str(disk)], check=True)
     try:
-        done = kfoot("run", "-o", "disk/a", "--", "ls", "-lR", "/usr/lib/python3", cwd=tmp_path)
+        listing = ["ls", "-lR", "/usr/lib/python3"]
+        done = kfoot(
+            "run", "--collector", "strace+ftrace", "-o", "disk/a", "--", *listing, cwd=tmp_path
+        )
         assert done.returncode == 0
         kept = manifest(disk / "a.kfoot")
         assert kept["closed"] is True
@@ -610,8 +620,9 @@ def test_watching_a_cgroup_follows_its_tasks_only(tmp_path: Path) -> None:
         try:
             (group / "cgroup.procs").write_text(str(inside.pid))
             done = kfoot(
-                "watch", "--duration", "0.5s", "--cgroup", str(group), "-o", "a", cwd=tmp_path
-            )
+                "watch", "--collector", "ftrace", "--duration", "0.5s", "--cgroup", str(group),
+                "-o", "a", cwd=tmp_path,
+            )  # fmt: skip
         finally:
             inside.kill()
             inside.wait()
@@ -633,7 +644,7 @@ def _mkdir(root: Path) -> bool:
 def test_nohup_holds_for_watching(tmp_path: Path) -> None:
     needs("tracefs")
     process = subprocess.Popen(
-        ["nohup", *KFOOT, "watch", "--duration", "1.5s", "-o", "a"],
+        ["nohup", *KFOOT, "watch", "--collector", "ftrace", "--duration", "1.5s", "-o", "a"],
         env=ENV,
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,

@@ -14,7 +14,7 @@ Make = Callable[[Watchdog], Collector]
 
 
 def _bpf(watchdog: Watchdog) -> Collector:
-    # It needs the atlas for its tables: 40 ms that a run with strace shall not pay.
+    # ctypes and what else it needs take 30 ms that a run with strace shall not pay.
     from kfoot.collect.bpf.collector import Bpf
 
     return Bpf(watchdog)
@@ -28,14 +28,18 @@ COLLECTORS: dict[str, Make] = {
 """Every collector by the name --collector takes."""
 
 AUTO: tuple[tuple[str, ...], ...] = (
+    ("bpf",),
     ("strace", "ftrace"),
     ("strace",),
     ("ftrace",),
 )
 """What ``auto`` tries for a command, best evidence first; all collectors of a line must be able."""
 
-AUTO_WATCH: tuple[tuple[str, ...], ...] = (("ftrace",), ("strace",))
+AUTO_WATCH: tuple[tuple[str, ...], ...] = (("bpf",), ("ftrace",), ("strace",))
 """The same for ``kfoot watch``: strace would slow a running system down, and cannot see it all."""
+
+AUTO_TRIMMED: tuple[tuple[str, ...], ...] = (("ftrace",), ("strace",))
+"""The same where the tail is to be left out: what bpf has counted has no time any more."""
 
 GIVES = {
     "strace": "system calls with their arguments",

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from kfoot.capture import Capture
 from kfoot.collect.base import Scope
-from kfoot.collect.choice import AUTO_WATCH, choose
+from kfoot.collect.choice import AUTO_TRIMMED, AUTO_WATCH, choose
 from kfoot.collect.recording import Recording, new_manifest
 from kfoot.collect.supervise import heeded
 from kfoot.collect.watchdog import Watchdog
@@ -77,7 +77,8 @@ def watch(
     with ExitStack() as stack:
         watchdog = Watchdog()
         stack.callback(watchdog.close)
-        collectors, not_recorded = choose(collector, watchdog, AUTO_WATCH)
+        candidates = AUTO_TRIMMED if trim_tail_s else AUTO_WATCH
+        collectors, not_recorded = choose(collector, watchdog, candidates)
         if scope.whole_system:
             not_recorded.append("kfoot's own tasks: what they write would be recorded in turn")
         elif scope.cgroup:

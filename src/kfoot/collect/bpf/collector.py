@@ -18,9 +18,11 @@ Layout of ``raw/bpf/`` (reader ``bpf``):
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from kfoot.collect.base import Ability, Recorded, Scope
@@ -53,7 +55,15 @@ class Bpf:
         self._started_s = 0.0
 
     def probe(self) -> Ability:
-        return ability()
+        """Loads the programs, attaches nothing; ``start`` then uses what was loaded."""
+        able = ability()
+        if not able.can:
+            return able
+        try:
+            self._recording = self._recording or Detail(self._wishes, self._heard)
+        except (BpfError, OSError) as error:
+            return replace(able, can=False, why_not=str(error))
+        return able
 
     def wrap(self, argv: Sequence[str], raw: Path) -> list[str]:
         return list(argv)
@@ -63,8 +73,8 @@ class Bpf:
         folder = raw / FOLDER
         try:
             folder.mkdir()
-            self._recording = Detail(folder, self._wishes, self._heard)
-            self._recording.start(scope)
+            self._recording = self._recording or Detail(self._wishes, self._heard)
+            self._recording.start(scope, folder)
         except (BpfError, OSError) as error:
             raise RecordError(
                 f"bpf: {error}", hint="kfoot doctor tells what else can record"
@@ -73,7 +83,7 @@ class Bpf:
 
     def tree_alive(self) -> bool:
         """Whether followed tasks are left."""
-        return self._recording is not None and self._recording.alive() > 0
+        return self._recording is not None and self._recording.alive()
 
     def stop(self) -> Recorded:
         recorded = Recorded(self.name, None, format=self.format)
@@ -81,13 +91,17 @@ class Bpf:
         if recording is None:
             return recorded
         try:
-            if recording.started:
+            if recording.folder is not None:
                 recorded.version = recording.version
                 recorded.options = recording.finish() | {"started_s": round(self._started_s, 3)}
                 recorded.losses = recording.losses
-        except (BpfError, OSError) as error:
+        except OSError as error:
+            kind = "disk_full" if error.errno == errno.ENOSPC else "detached"
+            recorded.losses.append(Loss(kind, f"bpf: {error}", None))
+        except BpfError as error:
             recorded.losses.append(Loss("detached", f"bpf: {error}", None))
         finally:
             recording.close()
-        recorded.files = sorted(Path(entry.path) for entry in os.scandir(recording.folder))
+        if recording.folder is not None:
+            recorded.files = sorted(Path(entry.path) for entry in os.scandir(recording.folder))
         return recorded

@@ -96,8 +96,13 @@ class Counters:
         told by their events."""
         events = list(events)
         _room_for(2 * len(events) + 256)
-        for number, event in enumerate(events):
-            mark = interrupt(event) if depth else None
+        numbered = [
+            (number, event, interrupt(event) if depth else None)
+            for number, event in enumerate(events)
+        ]
+        # Exits before entries: an entry counted without its exit would never be undone.
+        numbered.sort(key=lambda entry: not (entry[2] or 0) & INTERRUPT_EXIT)
+        for number, event, mark in numbered:
             template = self._template if mark is None else self._interrupts
             code = template.replace(MARK, struct.pack("<I", number | (mark or 0)))
             try:

@@ -10,7 +10,9 @@ from enum import IntEnum
 from kfoot.collect.bpf.roles import table
 
 FORMAT = 1
-_CONFIG = struct.Struct("<QQ8I8s")
+_CONFIG = struct.Struct("<Q6I8s")
+SCOPE = struct.Struct("<QIIIiQQ")
+"""struct scope: cgroup id and depth, adopt, next image, tasks alive; kfoot's root is 0."""
 COMBINATION = struct.Struct("<IIIIHH")
 """struct combination: slot, image, shape, nr, error, abi."""
 COUNT = struct.Struct("<QQ")
@@ -68,9 +70,6 @@ MACHINES: dict[str, tuple[str, tuple[str | None, str | None, str | None]]] = {
 class Config:
     """struct config."""
 
-    adopt: Adopt = Adopt.NONE
-    cgroup: int = 0
-    cgroup_level: int = 0
     first: int = 3
     """Occurrences of a combination that give a record each."""
     sequence: bool = False
@@ -86,9 +85,6 @@ class Config:
         """The bytes of .rodata for a kernel with these ABIs."""
         head = _CONFIG.pack(
             int.from_bytes(os.urandom(8), "little"),
-            self.cgroup,
-            self.cgroup_level,
-            self.adopt,
             self.first,
             self.sequence,
             self.named,
@@ -97,4 +93,4 @@ class Config:
             self.rdonly_cast,
             b"%ps",
         )
-        return head + b"".join(table(abi) for abi in abis)
+        return head + b"".join(table(abi) for abi in (*abis, None))

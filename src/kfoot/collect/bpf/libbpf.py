@@ -54,6 +54,10 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "libbpf_version_string": (_string, []),
 }
 _PRINT = ctypes.CFUNCTYPE(_int, _int, _string, _pointer)
+_LONGEST_MESSAGE = 4 << 20
+_MESSAGE_TAIL = 8192
+_vsnprintf = ctypes.CDLL(None).vsnprintf
+_vsnprintf.argtypes = [_pointer, _size, _string, _pointer]
 
 
 class BpfError(Exception):
@@ -73,14 +77,31 @@ class Library:
             function = getattr(self._library, name)
             function.restype = result
             function.argtypes = arguments
-        # Its messages go to stderr otherwise; what failed is known by errno.
-        self._quiet = _PRINT(lambda level, text, arguments: 0)
-        self._library.libbpf_set_print(ctypes.cast(self._quiet, ctypes.c_void_p))
+        self.said: list[str] = []
+        """libbpf's warnings, the verifier's logs among them (each cut to its end)."""
+        self._print = _PRINT(self._heard)
+        self._library.libbpf_set_print(ctypes.cast(self._print, ctypes.c_void_p))
         self.cpus = int(self._library.libbpf_num_possible_cpus())
         self.version = self._library.libbpf_version_string().decode()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._library, name)
+
+    def _heard(self, level: int, text: bytes, arguments: int) -> int:
+        if level == 0:  # LIBBPF_WARN; a verifier's log is one message of up to megabytes
+            buffer = ctypes.create_string_buffer(_LONGEST_MESSAGE)
+            _vsnprintf(buffer, _LONGEST_MESSAGE, text, arguments)
+            self.said.append(buffer.value.decode("utf-8", "replace")[-_MESSAGE_TAIL:])
+        return 0
+
+    def why(self) -> str:
+        """The verifier's last word, "" when it has not spoken."""
+        for message in reversed(self.said):
+            lines = message.strip().splitlines()
+            words = [line for line in lines if not line.startswith(("processed ", "--", "libbpf"))]
+            if "PROG LOAD LOG" in message and words:
+                return words[-1]
+        return ""
 
     def check(self, what: str, result: int) -> int:
         """``result`` if it is not negative; else raises what errno (or the result) says."""
@@ -129,9 +150,11 @@ class Object:
         self.library.bpf_program__set_autoload(self._program(name), False)
 
     def load(self) -> None:
-        self.library.check(
-            "the kernel refused the programs", self.library.bpf_object__load(self._handle)
-        )
+        result = self.library.bpf_object__load(self._handle)
+        if result < 0:
+            why = self.library.why()
+            what = "the kernel refused the programs"
+            raise BpfError(f"{what} ({why})" if why else what, -result)
 
     def attach(self, name: str) -> None:
         link = self.library.bpf_program__attach(self._program(name))

@@ -8,7 +8,7 @@ import struct
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from kfoot.collect.base import Scope
 from kfoot.collect.bpf import libbpf
@@ -18,6 +18,7 @@ from kfoot.collect.bpf.layout import (
     COUNT,
     FORMAT,
     MACHINES,
+    SCOPE,
     TASK_BEGIN,
     Adopt,
     Config,
@@ -26,7 +27,7 @@ from kfoot.collect.bpf.layout import (
 )
 from kfoot.collect.bpf.probe import BTF, object_file
 from kfoot.collect.bpf.ring import Heard, Ring
-from kfoot.collect.bpf.tasks import cgroup_place, descendants
+from kfoot.collect.bpf.tasks import cgroup_members, cgroup_place, descendants, running
 from kfoot.readers.reading import Loss
 
 FOLDER = "bpf"
@@ -62,74 +63,95 @@ class Wishes:
 
 
 class Detail:
-    """Loaded on construction, attached by ``start``. ``close`` leaves nothing in the kernel.
+    """Loaded on construction: it stands then that the kernel takes the programs. ``close`` leaves
+    nothing in the kernel.
 
     Raises BpfError and OSError.
     """
 
-    def __init__(self, folder: Path, wishes: Wishes, heard: Heard | None = None):
-        self.folder = folder
+    detail = "full"
+
+    def __init__(self, wishes: Wishes, heard: Heard | None = None):
         self.losses: list[Loss] = []
-        self.started = False
+        self.folder: Path | None = None
+        """Set once recording has begun."""
         self._wishes = wishes
         self._heard = heard
         self._machine = os.uname().machine
         self._arch, self._abis = MACHINES[self._machine]
         self._library = libbpf.Library()
         self.version = f"libbpf {self._library.version}"
-        self._object = libbpf.Object(self._library, object_file("detail", self._arch))
-        self._sink = (folder / "records").open("wb", buffering=0)
-        self._ring: Ring | None = None
-        self._counters: Counters | None = None
-        self._missed_before = 0
-        self._meta: dict[str, Any] = {}
-
-    def start(self, scope: Scope) -> None:
-        """Load, mark the scope's tasks, attach everything."""
-        wishes = self._wishes
-        gate = [scope.gate] if scope.gate is not None else []
-        adopt, cgroup, level = _adoption(scope)
-        config = Config(
-            adopt=adopt,
-            cgroup=cgroup,
-            cgroup_level=level,
+        self._events = available() if wishes.events else []
+        self._config = Config(
             first=_EVERY if wishes.sequence else wishes.first,
             sequence=wishes.sequence,
             slots=wishes.slots,
             wake=wishes.ring_bytes // 8,
             rdonly_cast=b"\0bpf_rdonly_cast\0" in BTF.read_bytes(),
         )
-        events = available() if wishes.events else []
-        self._load(config, len(events), first_image=1 + len(gate))
+        self._object = libbpf.Object(self._library, object_file("detail", self._arch))
+        self._sink: BinaryIO | None = None
+        self._ring: Ring | None = None
+        self._counters: Counters | None = None
+        self._missed_before = 0
+        self._asleep: list[int] = []
+        self._meta: dict[str, Any] = {}
+        try:
+            self._load()
+        except BaseException:
+            self._object.close()
+            raise
+
+    def _load(self) -> None:
+        loaded, config = self._object, self._config
+        loaded.set(".rodata", config.pack(self._abis))
+        for name, entries in (
+            ("shapes", config.slots),
+            ("combinations", config.slots),
+            ("counts", config.slots),
+            ("ring", self._wishes.ring_bytes),
+            ("events", max(1, len(self._events))),
+        ):
+            loaded.resize(name, entries)
+        loaded.load()
+
+    def start(self, scope: Scope, folder: Path) -> None:
+        """Mark the scope's tasks, attach everything, record into ``folder``."""
+        wishes, library, loaded = self._wishes, self._library, self._object
+        gate = [scope.gate] if scope.gate is not None else []
+        adopt, cgroup, level, pids = _adoption(scope)
+        self._asleep = pids or (cgroup_members(scope.cgroup) if scope.cgroup else [])
         self._mark(os.getpid(), 0, Follow.NOT)
         for image, pid in enumerate(gate, start=1):
             self._mark(pid, image, Follow.GATE)
         if adopt is Adopt.PIDS:
-            adopted = self._object.map("adopted")
-            for pid in {*scope.pids, *descendants(scope.pids)} - set(gate):
-                libbpf.update(self._library, adopted, struct.pack("<I", pid), bytes(4))
-        self._set_alive(len(gate))
-        for name in _PROGRAMS:
-            self._object.attach(name)
+            for pid in {*pids, *descendants(pids)} - set(gate):
+                libbpf.update(library, loaded.map("adopted"), struct.pack("<I", pid), bytes(4))
+        begin = SCOPE.pack(cgroup, level, adopt, 1 + len(gate), len(gate), 0, 0)
+        libbpf.update(library, loaded.map(".data"), bytes(4), begin)
+        self.folder = folder
+        self._sink = (folder / "records").open("wb", buffering=0)
         self._sink.write(_RECORDS_MAGIC)
+        for name in _PROGRAMS:
+            loaded.attach(name)
         self._ring = Ring(
-            self._object.map("ring"), wishes.ring_bytes, self._sink, wishes.interval, self._heard
+            loaded.map("ring"), wishes.ring_bytes, self._sink, wishes.interval, self._heard
         )
         self._ring.start()
-        self._counters = Counters(self._library, self._object)
-        self._counters.attach(events, depth=self._arch == "x86_64")
+        self._counters = Counters(library, loaded)
+        self._counters.attach(self._events, depth=self._arch == "x86_64")
         self._missed_before = self._counters.missed()
         self._meta = {
             "format": "kfoot-bpf",
             "version": FORMAT,
-            "detail": "full",
+            "detail": self.detail,
             "machine": self._machine,
             "release": os.uname().release,
             "abis": list(self._abis),
             "adopt": adopt.name.lower(),
             "marked": [[pid, image] for image, pid in enumerate(gate, start=1)],
             "gate": scope.gate,
-            "first": config.first,
+            "first": self._config.first,
             "sequence": wishes.sequence,
             "ns": time.clock_gettime_ns(time.CLOCK_MONOTONIC),
             "events": len(self._counters.attached),
@@ -137,27 +159,13 @@ class Detail:
             "finished": False,
         }
         self._write_meta()
-        self.started = True
 
-    def _load(self, config: Config, events: int, first_image: int) -> None:
-        loaded = self._object
-        loaded.set(".rodata", config.pack(self._abis))
-        loaded.set(".data", struct.pack("<I", first_image))
-        for name, entries in (
-            ("shapes", config.slots),
-            ("combinations", config.slots),
-            ("counts", config.slots),
-            ("ring", self._wishes.ring_bytes),
-            ("events", max(1, events)),
-        ):
-            loaded.resize(name, entries)
-        loaded.load()
-
-    def alive(self) -> int:
-        """Followed tasks that have not ended."""
-        size = self._object.value_size(".bss")
-        value = libbpf.look_up(self._library, self._object.map(".bss"), bytes(4), size)
-        return int(struct.unpack_from("<i", value)[0]) if value else 0
+    def alive(self) -> bool:
+        """Whether tasks to follow are left: known ones, or such as have not made a call yet."""
+        if running(self._asleep):
+            return True
+        value = libbpf.look_up(self._library, self._object.map(".data"), bytes(4), SCOPE.size)
+        return value is not None and SCOPE.unpack(value)[4] > 0
 
     def finish(self) -> dict[str, object]:
         """Detach, read all out, write the files; gives the options for the manifest."""
@@ -182,7 +190,7 @@ class Detail:
         meta["finished"] = True
         self._write_meta()
         return {
-            "detail": "full",
+            "detail": self.detail,
             "events": meta["events"],
             "first": meta["first"],
             "sequence": meta["sequence"],
@@ -195,9 +203,11 @@ class Detail:
         self._object.close()
         if self._ring is not None:
             self._ring.stop()
-        self._sink.close()
+        if self._sink is not None:
+            self._sink.close()
 
     def _write_meta(self) -> None:
+        assert self.folder is not None
         (self.folder / "meta.json").write_text(json.dumps(self._meta, indent=0) + "\n")
 
     def _stats(self) -> dict[str, int]:
@@ -211,6 +221,7 @@ class Detail:
 
     def _write_counts(self) -> int:
         """Write ``counts``; gives the number of rows."""
+        assert self.folder is not None
         library, cpus = self._library, self._library.cpus
         known: dict[int, tuple[int, ...]] = {}
         fd = self._object.map("combinations")
@@ -248,17 +259,16 @@ class Detail:
         finally:
             os.close(fd)
 
-    def _set_alive(self, tasks: int) -> None:
-        value = struct.pack("<I", tasks) + bytes(self._object.value_size(".bss") - 4)
-        libbpf.update(self._library, self._object.map(".bss"), bytes(4), value)
 
-
-def _adoption(scope: Scope) -> tuple[Adopt, int, int]:
-    """How tasks without a mark come to be followed; a cgroup's id and depth."""
+def _adoption(scope: Scope) -> tuple[Adopt, int, int, list[int]]:
+    """How tasks without a mark come to be followed: the way, a cgroup's id and depth, pids."""
     if scope.whole_system:
-        return Adopt.ALL, 0, 0
+        return Adopt.ALL, 0, 0, []
     if scope.cgroup is not None:
-        return Adopt.CGROUP, *cgroup_place(scope.cgroup)
-    if set(scope.pids) - {scope.gate}:
-        return Adopt.PIDS, 0, 0
-    return Adopt.NONE, 0, 0
+        place = cgroup_place(scope.cgroup)
+        if place is None:
+            # Of an older hierarchy: those in it now, and their children.
+            return Adopt.PIDS, 0, 0, cgroup_members(scope.cgroup)
+        return Adopt.CGROUP, *place, []
+    pids = [pid for pid in scope.pids if pid != scope.gate]
+    return (Adopt.PIDS if pids else Adopt.NONE), 0, 0, pids

@@ -30,13 +30,36 @@ def descendants(pids: Iterable[int]) -> set[int]:
     return found
 
 
-def cgroup_place(path: Path) -> tuple[int, int]:
-    """Id and depth of a cgroup of the unified hierarchy. Raises RecordError for another folder."""
+def running(pids: Iterable[int]) -> bool:
+    """Whether one of ``pids`` still runs (a zombie does not)."""
+    for pid in pids:
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_bytes()
+        except OSError:
+            continue
+        if stat.rpartition(b")")[2].split()[0] not in (b"Z", b"X"):
+            return True
+    return False
+
+
+def cgroup_place(path: Path) -> tuple[int, int] | None:
+    """Id and depth of a cgroup of the unified hierarchy; None for one of another."""
     path = path.resolve()
     for mount in _unified():
         if path == mount or mount in path.parents:
             return path.stat().st_ino, len(path.relative_to(mount).parts)
-    raise RecordError(f"{path} is no cgroup of the unified hierarchy (cgroup2)")
+    return None
+
+
+def cgroup_members(path: Path) -> list[int]:
+    """The processes in a cgroup and those below it. Raises RecordError when it is none."""
+    found: list[int] = []
+    for folder, _, files in os.walk(path):
+        if "cgroup.procs" in files:
+            found += map(int, Path(folder, "cgroup.procs").read_text().split())
+    if not (path / "cgroup.procs").exists():
+        raise RecordError(f"{path} is no cgroup")
+    return found
 
 
 def _unified() -> list[Path]:

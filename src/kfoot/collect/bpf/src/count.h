@@ -119,25 +119,25 @@ static __always_inline void settle(u64 shape_key, u32 owed)
 		shape->owed = owed;
 }
 
-static __always_inline void send_step(struct task_state *state, struct found *found, s64 result,
-				      u64 latency, u32 flags)
+static __always_inline void send_step(struct scratch *s, struct task_state *state,
+				      struct found *found, s64 result, u64 latency, u32 flags)
 {
 	u64 id = bpf_get_current_pid_tgid();
-	struct step step;
+	struct step *step = &s->step;
 
-	step.head.kind = RECORD_STEP;
-	step.head.flags = flags;
-	step.head.shape = found->shape;
-	step.head.tid = id;
-	step.head.pid = id >> 32;
-	step.head.ns = state->ns;
-	step.result = result;
-	step.latency = latency;
-	step.image = image_of(state);
-	step.unused = 0;
-	__builtin_memcpy(step.args, state->args, sizeof(step.args));
-	if (bpf_ringbuf_output(&ring, &step,
-			       config.sequence ? sizeof(step) : sizeof(step) - sizeof(step.args),
+	step->head.kind = RECORD_STEP;
+	step->head.flags = flags;
+	step->head.shape = found->shape;
+	step->head.tid = id;
+	step->head.pid = id >> 32;
+	step->head.ns = state->ns;
+	step->result = result;
+	step->latency = latency;
+	step->image = image_of(state);
+	step->unused = 0;
+	__builtin_memcpy(step->args, state->args, sizeof(step->args));
+	if (bpf_ringbuf_output(&ring, step,
+			       config.sequence ? sizeof(*step) : sizeof(*step) - sizeof(step->args),
 			       wake()))
 		note(flags & FLAG_LOOSE ? STAT_DROPPED : STAT_STEPS_DROPPED);
 }

@@ -116,7 +116,8 @@ static __always_inline int finish(struct task_struct *task, struct task_state *s
 	} else if (role->sockaddr) {
 		hash = take_sockaddr(s, state, role->sockaddr, hash, &done.used);
 	}
-	if (s->call.head.flags & FLAG_UNREADABLE && done.error != EFAULT)
+	/* A skipped call's strings the kernel has not read either, so they may not be in memory. */
+	if (s->call.head.flags & FLAG_UNREADABLE && done.error != EFAULT && state->ns)
 		note(STAT_UNREADABLE);
 	/* The directory of a path is part of the path's hash if it counts. */
 	if (role->kind & KIND_AT && s->call.path > 1)
@@ -159,7 +160,7 @@ static __always_inline int finish(struct task_struct *task, struct task_state *s
 	if (found.owed)
 		send_detail(s, state, role, &done, &found);
 	else if (n <= config.first)
-		send_step(state, &found, result, done.latency, s->call.head.flags);
+		send_step(s, state, &found, result, done.latency, s->call.head.flags);
 	return 0;
 }
 
@@ -280,12 +281,12 @@ int on_newtask(u64 *ctx)
 		note(STAT_LOST_TASK);
 		return 0;
 	}
-	__sync_fetch_and_add(&alive, 1);
+	__sync_fetch_and_add(&scope.alive, 1);
 	fresh->follow = FOLLOW;
 	fresh->fresh = 1;
 	fresh->image = state->image;
 	if (child->tgid != task->tgid)
-		fresh->image = __sync_fetch_and_add(&next_image, 1);
+		fresh->image = __sync_fetch_and_add(&scope.next_image, 1);
 	start_record(s, state, RECORD_FORK);
 	s->call.other = child->pid;
 	s->call.other2 = child->tgid;
@@ -309,7 +310,7 @@ int on_exec(u64 *ctx)
 	if (!state || !s)
 		return 0;
 	state->before = state->image;
-	state->image = __sync_fetch_and_add(&next_image, 1);
+	state->image = __sync_fetch_and_add(&scope.next_image, 1);
 	state->named = 0;
 	start_record(s, state, RECORD_EXEC);
 	s->call.other = state->before;
@@ -354,11 +355,11 @@ int on_task_exit(u64 *ctx)
 	if (state->inside)
 		finish(task, state, 0, 1);
 	state->inside = 0;
-	__sync_fetch_and_add(&alive, -1);
+	__sync_fetch_and_add(&scope.alive, -1);
 	start_record(s, state, RECORD_EXIT);
 	s->call.other = task->exit_code;
 	send(s, 0);
-	if (task->pid == task->tgid && config.adopt != ADOPT_NONE)
+	if (task->pid == task->tgid && scope.adopt != ADOPT_NONE)
 		bpf_map_delete_elem(&images, &pid);
 	return 0;
 }

@@ -60,7 +60,7 @@ static __always_inline void count_event(u32 number)
 	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
 	struct event_count *count;
 
-	if (state ? state->follow != FOLLOW : config.adopt != ADOPT_ALL)
+	if (state ? state->follow != FOLLOW : scope.adopt != ADOPT_ALL)
 		return;
 	count = bpf_map_lookup_elem(&events, &number);
 	if (count)

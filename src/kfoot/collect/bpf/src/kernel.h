@@ -131,7 +131,7 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 struct fs_struct {
-	struct path pwd;
+	struct path root, pwd;
 };
 struct in6_addr {
 	union {

@@ -129,6 +129,7 @@ struct scratch {
 	char data[DATA_MAX + PATH_MAX + 8];
 	u64 file, file2;
 	struct sight seen;
+	struct step step; /* the stack is small */
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -160,8 +161,7 @@ struct {
 	__type(value, u32);
 } images SEC(".maps");
 
-u32 next_image = 1; /* alone in .data: user space sets it */
-u32 alive;	    /* followed tasks; first in .bss, user space reads it */
+struct scope scope = { .next_image = 1 }; /* alone in .data: user space writes and reads it */
 u32 next_slot;
 u32 next_shape;
 

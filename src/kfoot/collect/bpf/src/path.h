@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* Path names, by walking dentries up across mounts to the root of the mount namespace
- * (bpf_d_path is allowed in few programs only). */
+ * (bpf_d_path is allowed in few programs only), or to kfoot's own root, should that be a chroot. */
 #ifndef KFOOT_PATH_H
 #define KFOOT_PATH_H
 
@@ -10,6 +10,7 @@ struct walk {
 	struct scratch *scratch;
 	struct dentry *dentry, *root;
 	struct mount *mount;
+	u64 vfs; /* of mount */
 	u32 at;
 	u32 done;
 };
@@ -21,19 +22,26 @@ static long walk_up(void *map, u32 *key, u32 *value, struct walk *walk)
 	const unsigned char *name = 0;
 	long length;
 
+	if (walk->at >= DATA_MAX)
+		return 1;
+	if ((u64)dentry == scope.root && walk->vfs == scope.root_mount) {
+		*(u16 *)(walk->scratch->data + BOUND(walk->at, DATA_MAX - 1)) = '/';
+		walk->at += 2;
+		walk->done = 1;
+		return 1;
+	}
 	if (dentry == walk->root) {
 		READ(above, mount->mnt_parent);
 		if (above && above != mount) {
 			READ(walk->dentry, mount->mnt_mountpoint);
 			READ(walk->root, above->mnt.mnt_root);
 			walk->mount = above;
+			walk->vfs = (u64)above + bpf_core_field_offset(struct mount, mnt);
 			return 0;
 		}
 	}
 	READ(parent, dentry->d_parent);
 	READ(name, dentry->d_name.name);
-	if (walk->at >= DATA_MAX)
-		return 1;
 	length = bpf_probe_read_kernel_str(walk->scratch->data + BOUND(walk->at, DATA_MAX - 1),
 					   256, name);
 	if (length > 0)
@@ -58,6 +66,7 @@ static __always_inline u32 walk_path(struct scratch *scratch, u32 at, struct pat
 	READ(walk.root, vfs->mnt_root);
 	mount = (void *)vfs - bpf_core_field_offset(struct mount, mnt);
 	walk.mount = mount;
+	walk.vfs = (u64)vfs;
 	bpf_for_each_map_elem(&levels, walk_up, &walk, 0);
 	if (!walk.done) {
 		scratch->call.head.flags |= FLAG_CUT;

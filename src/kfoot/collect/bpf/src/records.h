@@ -11,7 +11,7 @@
 
 #define FORMAT 1
 
-enum { ABI_NATIVE, ABI_COMPAT, ABI_X32, ABIS };
+enum { ABI_NATIVE, ABI_COMPAT, ABI_X32, ABI_NO, ABIS }; /* a power of two */
 #define NUMBERS 1024
 #define ARGS 6
 
@@ -31,9 +31,6 @@ enum adopt { ADOPT_NONE, ADOPT_PIDS, ADOPT_CGROUP, ADOPT_ALL };
 
 struct config {
 	u64 seed;	  /* of every hash, so that no input can aim at a collision */
-	u64 cgroup;	  /* id, with ADOPT_CGROUP */
-	u32 cgroup_level;
-	u32 adopt;	  /* enum adopt: which tasks met without a mark are followed */
 	u32 first;	  /* occurrences of a combination that give a record each */
 	u32 sequence;	  /* put the arguments into those records */
 	u32 named;	  /* combinations a task may have that tell single files apart */
@@ -41,7 +38,17 @@ struct config {
 	u32 wake;	  /* bytes in the ring that wake the reader */
 	u32 rdonly_cast;  /* the kernel has bpf_rdonly_cast */
 	char symbol[8];	  /* "%ps" */
-	struct role roles[ABIS][NUMBERS];
+	struct role roles[ABIS * NUMBERS];
+};
+
+/* Known only when recording begins, with the programs loaded already. */
+struct scope {
+	u64 cgroup;	 /* id, with ADOPT_CGROUP */
+	u32 cgroup_level;
+	u32 adopt;	 /* enum adopt: which tasks met without a mark are followed */
+	u32 next_image;	 /* serial number of the next process image */
+	u32 alive;	 /* followed tasks */
+	u64 root, root_mount; /* kfoot's own root directory: paths begin there */
 };
 
 enum record { RECORD_CALL = 1, RECORD_STEP, RECORD_OBJECT, RECORD_FORK, RECORD_EXEC, RECORD_EXIT,

@@ -62,11 +62,11 @@ static __always_inline void take_args(struct task_state *state, struct pt_regs *
 
 static __always_inline const volatile struct role *role_of(struct task_state *state)
 {
-	u32 abi = state->abi, nr = state->nr;
+	u32 nr = state->nr;
 
-	if (nr >= NUMBERS || abi >= ABIS)
+	if (nr >= NUMBERS)
 		nr = NUMBERS - 1; /* no such call: no role */
-	return &config.roles[abi < ABIS ? abi : 0][nr & (NUMBERS - 1)];
+	return &config.roles[BOUND(state->abi * NUMBERS + nr, ABIS * NUMBERS - 1)];
 }
 
 static __always_inline u64 argument(struct task_state *state, u32 number)
@@ -152,10 +152,10 @@ __noinline int adoptable(void)
 {
 	u32 pid = bpf_get_current_pid_tgid() >> 32;
 
-	if (config.adopt == ADOPT_ALL)
+	if (scope.adopt == ADOPT_ALL)
 		return 1;
-	if (config.adopt == ADOPT_CGROUP)
-		return bpf_get_current_ancestor_cgroup_id(config.cgroup_level) == config.cgroup;
+	if (scope.adopt == ADOPT_CGROUP)
+		return bpf_get_current_ancestor_cgroup_id(scope.cgroup_level) == scope.cgroup;
 	return bpf_map_lookup_elem(&adopted, &pid) != 0;
 }
 
@@ -177,11 +177,11 @@ static __always_inline struct task_state *adopt(struct task_struct *task)
 	}
 	image = bpf_map_lookup_elem(&images, &pid);
 	if (!image) {
-		fresh = __sync_fetch_and_add(&next_image, 1);
+		fresh = __sync_fetch_and_add(&scope.next_image, 1);
 		bpf_map_update_elem(&images, &pid, &fresh, BPF_NOEXIST);
 		image = bpf_map_lookup_elem(&images, &pid);
 	}
-	__sync_fetch_and_add(&alive, 1);
+	__sync_fetch_and_add(&scope.alive, 1);
 	state->follow = FOLLOW;
 	state->fresh = 1;
 	state->image = image ? *image : 0;
@@ -192,13 +192,24 @@ static __always_inline struct task_state *adopt(struct task_struct *task)
 	return state;
 }
 
+/* kfoot itself is marked as not to be followed, and calls a moment after we were attached. */
+static __always_inline void take_root(struct task_struct *task)
+{
+	struct fs_struct *fs = task->fs;
+
+	READ(scope.root_mount, fs->root.mnt);
+	READ(scope.root, fs->root.dentry);
+}
+
 static __always_inline struct task_state *followed(struct task_struct *task)
 {
 	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
 
+	if (state && !state->follow && !scope.root)
+		take_root(task);
 	if (state)
 		return state->follow ? state : 0;
-	if (config.adopt == ADOPT_NONE)
+	if (scope.adopt == ADOPT_NONE)
 		return 0;
 	return adopt(task);
 }
