@@ -20,8 +20,8 @@ from typing import Any
 
 from kfoot.collect.base import Recorded, Scope
 from kfoot.collect.bpf.collector import Bpf
-from kfoot.collect.bpf.recording import Wishes
 from kfoot.collect.bpf.ring import Heard
+from kfoot.collect.bpf.wishes import Wishes
 from kfoot.readers import bpf_records as raw
 
 HEADERS = {

@@ -18,7 +18,7 @@ import pytest
 import bpfrig
 from kfoot.collect.base import Recorded, Scope
 from kfoot.collect.bpf.collector import Bpf
-from kfoot.collect.bpf.recording import Wishes
+from kfoot.collect.bpf.wishes import Wishes
 from kfoot.readers.base import Options
 from kfoot.readers.bpf import READER
 from kfoot.readers.reading import Reading

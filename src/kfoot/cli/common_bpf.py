@@ -11,7 +11,7 @@ from kfoot.cli.common_strace import Printer
 from kfoot.collect.base import Collector
 from kfoot.collect.bpf.collector import Bpf
 from kfoot.collect.bpf.layout import MACHINES
-from kfoot.collect.bpf.recording import Wishes
+from kfoot.collect.bpf.wishes import Wishes
 from kfoot.collect.choice import COLLECTORS, Make
 from kfoot.collect.watchdog import Watchdog
 from kfoot.errors import KfootError

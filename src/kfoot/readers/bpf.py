@@ -59,10 +59,11 @@ class BpfReader:
         reading = Reading("bpf", ", ".join(sorted(path.name for path in paths)))
         build = Build(reading, list(meta["abis"]), meta.get("machine"), options.max_steps)
         for pid, image in meta["marked"]:
-            build.began(int(image), Process(int(pid)))
+            comm = meta.get("comms", {}).get(str(pid))
+            build.began(int(image), Process(int(pid), comm=comm))
         _records(build, files["records"], options)
         if "counts" in files and meta.get("finished"):
-            _counts(build, files["counts"])
+            _counts(build, files["counts"], described=meta.get("detail") != "counting")
         else:
             build.count_occurrences()
             reading.losses.append(
@@ -114,7 +115,7 @@ def _truncated(build: Build, path: Path, error: Damaged) -> None:
     build.reading.losses.append(Loss("truncated", where, None))
 
 
-def _counts(build: Build, path: Path) -> None:
+def _counts(build: Build, path: Path, described: bool) -> None:
     try:
         for row in raw.rows(path):
             if row.calls:
@@ -123,7 +124,7 @@ def _counts(build: Build, path: Path) -> None:
         _truncated(build, path, error)
     for (image, shape), (calls, ns) in build.loose.items():
         build.count(image, shape, calls, ns, None)
-    if build.unknown:
+    if build.unknown and described:
         build.reading.losses.append(
             Loss("dropped", "combinations of calls without a description", build.unknown)
         )

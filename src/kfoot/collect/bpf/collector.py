@@ -26,13 +26,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from kfoot.collect.base import Ability, Recorded, Scope
+from kfoot.collect.bpf.counting import Counting
 from kfoot.collect.bpf.libbpf import BpfError
-from kfoot.collect.bpf.probe import ability
-from kfoot.collect.bpf.recording import FOLDER, Detail, Wishes
+from kfoot.collect.bpf.probe import BTF, ability
+from kfoot.collect.bpf.recording import Detail
 from kfoot.collect.bpf.ring import Heard
+from kfoot.collect.bpf.wishes import Wishes
 from kfoot.collect.watchdog import Watchdog
 from kfoot.errors import RecordError
 from kfoot.readers.reading import Loss
+
+FOLDER = "bpf"
 
 
 class Bpf:
@@ -51,7 +55,9 @@ class Bpf:
     ):
         self._wishes = wishes or Wishes()
         self._heard = heard
-        self._recording: Detail | None = None
+        self._recording: Detail | Counting | None = None
+        self._lower: str | None = None
+        """Why full detail is not to be had."""
         self._started_s = 0.0
 
     def probe(self) -> Ability:
@@ -60,10 +66,15 @@ class Bpf:
         if not able.can:
             return able
         try:
-            self._recording = self._recording or Detail(self._wishes, self._heard)
+            recording = self._load()
         except (BpfError, OSError) as error:
             return replace(able, can=False, why_not=str(error))
-        return able
+        notes = (
+            (f"{recording.detail} detail",)
+            if self._lower is None
+            else (f"counting only: {self._lower}",)
+        )
+        return replace(able, notes=notes)
 
     def wrap(self, argv: Sequence[str], raw: Path) -> list[str]:
         return list(argv)
@@ -73,13 +84,26 @@ class Bpf:
         folder = raw / FOLDER
         try:
             folder.mkdir()
-            self._recording = self._recording or Detail(self._wishes, self._heard)
-            self._recording.start(scope, folder)
+            self._load().start(scope, folder)
         except (BpfError, OSError) as error:
             raise RecordError(
                 f"bpf: {error}", hint="kfoot doctor tells what else can record"
             ) from error
         self._started_s = time.monotonic() - began
+
+    def _load(self) -> Detail | Counting:
+        """The highest rung the kernel takes."""
+        if self._recording is None:
+            try:
+                if not BTF.exists():
+                    raise OSError("the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)")
+                self._recording = Detail(self._wishes, self._heard)
+            except (BpfError, OSError) as error:
+                if self._wishes.sequence or not self._wishes.may_count:
+                    raise
+                self._lower = str(error)
+                self._recording = Counting(self._wishes)
+        return self._recording
 
     def tree_alive(self) -> bool:
         """Whether followed tasks are left."""

@@ -34,17 +34,21 @@ def available() -> list[Event]:
     """The kernel's trace events that can be counted, sorted; also where tracefs is not mounted.
 
     Raises OSError when the kernel does not tell."""
-    root = tracefs.mounted()
-    if root is not None:
-        text = (root / "available_events").read_text("utf-8", "replace")
-    else:
-        text = _unmounted()
+    text = tracefs_file("available_events")
     events = {(system, name) for system, _, name in (x.partition(":") for x in text.split())}
     return sorted(event for event in events if event[0] not in _ELSEWHERE)
 
 
-def _unmounted() -> str:
-    """``available_events`` of a tracefs that is attached nowhere and vanishes when closed."""
+def tracefs_file(name: str) -> str:
+    """A file of tracefs, wherever it is mounted, or not. Raises OSError."""
+    root = tracefs.mounted()
+    if root is not None:
+        return (root / name).read_text("utf-8", "replace")
+    return _unmounted(name)
+
+
+def _unmounted(name: str) -> str:
+    """A file of a tracefs that is attached nowhere and vanishes when closed."""
     libc = ctypes.CDLL(None, use_errno=True)
 
     def call(number: int, *arguments: object) -> int:
@@ -60,7 +64,7 @@ def _unmounted() -> str:
     finally:
         os.close(context)
     try:
-        with open(os.open("available_events", os.O_RDONLY, dir_fd=mount), "rb") as file:
+        with open(os.open(name, os.O_RDONLY, dir_fd=mount), "rb") as file:
             return file.read().decode("utf-8", "replace")
     finally:
         os.close(mount)

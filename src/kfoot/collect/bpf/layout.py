@@ -22,6 +22,11 @@ EVENT_COUNT = struct.Struct("<4Q")
 TASK_BEGIN = struct.Struct("<4I")
 """The beginning of struct task_state: follow, image, inside, fresh."""
 
+RECORDS_MAGIC = b"kfootbpf" + struct.pack("<II", FORMAT, 0)
+COUNTS_MAGIC = b"kfootcnt" + struct.pack("<II", FORMAT, 0)
+ROW = struct.Struct("<IIIHHQQ")
+"""One row of the file ``counts``: image, shape, nr, error, ABI, calls, nanoseconds."""
+
 MARK = struct.pack("<I", 0x5CA1AB1E)
 """Stands in the templates where an event's number goes (src/events.h)."""
 INTERRUPT_HARD = 1 << 29

@@ -13,8 +13,8 @@ BTF = Path("/sys/kernel/btf/vmlinux")
 
 
 def ability() -> Ability:
-    """Whether full detail can be had, by the cheapest things that forbid it; that the kernel takes
-    the programs is found out when they are loaded."""
+    """Whether bpf can be used at all, by the cheapest things that forbid it; which programs the
+    kernel takes is found out when they are loaded."""
     machine = os.uname().machine
     if machine not in MACHINES:
         return Ability(False, f"no programs for {machine} are shipped")
@@ -25,8 +25,6 @@ def ability() -> Ability:
     version = f"libbpf {library.version}"
     if os.geteuid() != 0:
         return Ability(False, "bpf(2) needs root", "run kfoot as root", version)
-    if not BTF.exists():
-        return Ability(False, "the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)", version=version)
     return Ability(True, version=version)
 
 

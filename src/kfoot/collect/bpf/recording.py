@@ -6,7 +6,6 @@ import json
 import os
 import struct
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,8 +15,11 @@ from kfoot.collect.bpf.events import Counters, available
 from kfoot.collect.bpf.layout import (
     COMBINATION,
     COUNT,
+    COUNTS_MAGIC,
     FORMAT,
     MACHINES,
+    RECORDS_MAGIC,
+    ROW,
     SCOPE,
     TASK_BEGIN,
     Adopt,
@@ -28,38 +30,12 @@ from kfoot.collect.bpf.layout import (
 from kfoot.collect.bpf.probe import BTF, object_file
 from kfoot.collect.bpf.ring import Heard, Ring
 from kfoot.collect.bpf.tasks import cgroup_members, cgroup_place, descendants, running
+from kfoot.collect.bpf.wishes import Wishes
 from kfoot.readers.reading import Loss
 
-FOLDER = "bpf"
-_RECORDS_MAGIC = b"kfootbpf" + struct.pack("<II", FORMAT, 0)
-_COUNTS_MAGIC = b"kfootcnt" + struct.pack("<II", FORMAT, 0)
-_ROW = struct.Struct("<IIIHHQQ")
-"""One row of ``counts``: image, shape, nr, error, ABI, calls, nanoseconds."""
 _PROGRAMS = ("on_newtask", "on_exec", "on_task_exit", "on_exit", "on_enter")
 """In the order they are attached: tasks first, so that no call is seen of a task not yet known."""
 _EVERY = 0xFFFFFFFF
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What is to be recorded, and within which bounds."""
-
-    events: bool = True
-    """Count all trace events."""
-    sequence: bool = False
-    """A record for every call, with its arguments."""
-    first: int = 3
-    """Otherwise: occurrences of a combination that give a record."""
-    slots: int = 65536
-    """Combinations counted in the kernel; what comes later gives a record a call."""
-    ring: int | None = None
-    """Bytes of the ring buffer, a power of two; None: 16 MiB, 64 MiB with ``sequence``."""
-    interval: float = 0.1
-    """Longest time in seconds a record waits to be written (or heard)."""
-
-    @property
-    def ring_bytes(self) -> int:
-        return self.ring or (64 << 20 if self.sequence else 16 << 20)
 
 
 class Detail:
@@ -131,7 +107,7 @@ class Detail:
         libbpf.update(library, loaded.map(".data"), bytes(4), begin)
         self.folder = folder
         self._sink = (folder / "records").open("wb", buffering=0)
-        self._sink.write(_RECORDS_MAGIC)
+        self._sink.write(RECORDS_MAGIC)
         for name in _PROGRAMS:
             loaded.attach(name)
         self._ring = Ring(
@@ -232,7 +208,7 @@ class Detail:
         total = max(known, default=-1) + 1
         written = 0
         with (self.folder / "counts").open("wb") as file:
-            file.write(_COUNTS_MAGIC)
+            file.write(COUNTS_MAGIC)
             if not known:
                 return 0
             for keys, values, n in libbpf.batches(library, self._object.map("counts"), 4, size):
@@ -243,7 +219,7 @@ class Detail:
                     key = known[slot][1:]
                     numbers = struct.unpack_from(f"<{2 * cpus}Q", values, i * size)
                     calls, ns = sum(numbers[::2]), sum(numbers[1::2])
-                    file.write(_ROW.pack(*key, calls, ns))
+                    file.write(ROW.pack(*key, calls, ns))
                     written += 1
                 if slots[-1] >= total:
                     break

@@ -1,0 +1,169 @@
+"""One recording that only counts: calls by process, number and result, and trace events.
+
+The lower rung, for kernels without BTF. Needs raw tracepoints (4.17), libbpf, tracefs' format of
+sched_process_fork, and the initial pid namespace (without BTF the kernel's own numbers are all
+there is).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import struct
+import time
+from pathlib import Path
+from typing import Any
+
+from kfoot.collect import tracefs
+from kfoot.collect.base import Scope
+from kfoot.collect.bpf import libbpf
+from kfoot.collect.bpf.events import Counters, available, tracefs_file
+from kfoot.collect.bpf.layout import COUNT, COUNTS_MAGIC, FORMAT, MACHINES, RECORDS_MAGIC, ROW, Stat
+from kfoot.collect.bpf.probe import object_file
+from kfoot.collect.bpf.tasks import cgroup_members, descendants
+from kfoot.collect.bpf.wishes import Wishes
+from kfoot.readers.reading import Loss
+
+_PROGRAMS = ("on_fork", "on_exec", "on_task_exit", "on_exit", "on_enter")
+_PROCESS = struct.Struct("<II16s")
+_KEY = struct.Struct("<IIHH")
+_SETTINGS = struct.Struct("<II")
+_NONE = 0xFFFFFFFF
+
+
+class Counting:
+    """As ``Detail``, with less to tell. Raises BpfError and OSError."""
+
+    detail = "counting"
+
+    def __init__(self, wishes: Wishes):
+        if not tracefs.in_initial_pid_namespace():
+            raise OSError("counting without BTF works in the initial pid namespace only")
+        self.losses: list[Loss] = []
+        self.folder: Path | None = None
+        self._machine = os.uname().machine
+        self._arch, self._abis = MACHINES[self._machine]
+        self._library = libbpf.Library()
+        self.version = f"libbpf {self._library.version}"
+        self._events = available() if wishes.events else []
+        self._object = libbpf.Object(self._library, object_file("count", self._arch))
+        self._counters: Counters | None = None
+        self._loaded = False
+        self._meta: dict[str, Any] = {}
+        self._child = _child_offset()
+
+    def start(self, scope: Scope, folder: Path) -> None:
+        """Load for this scope, attach everything."""
+        library, loaded = self._library, self._object
+        loaded.set(".rodata", _SETTINGS.pack(self._child, scope.whole_system))
+        loaded.resize("events", max(1, len(self._events)))
+        loaded.load()
+        self._loaded = True
+        roots = list(scope.pids) or (cgroup_members(scope.cgroup) if scope.cgroup else [])
+        if scope.gate is None:
+            roots += descendants(roots)
+        for pid in roots:
+            value = _PROCESS.pack(0, 0, b"")
+            libbpf.update(library, loaded.map("processes"), struct.pack("<I", pid), value)
+        self.folder = folder
+        (folder / "records").write_bytes(RECORDS_MAGIC)
+        for name in _PROGRAMS:
+            loaded.attach(name)
+        self._counters = Counters(library, loaded)
+        self._counters.attach(self._events, depth=True)
+        self._meta = {
+            "format": "kfoot-bpf",
+            "version": FORMAT,
+            "detail": self.detail,
+            "machine": self._machine,
+            "release": os.uname().release,
+            "abis": list(self._abis),
+            "marked": [],
+            "gate": scope.gate,
+            "first": 0,
+            "sequence": False,
+            "ns": time.clock_gettime_ns(time.CLOCK_MONOTONIC),
+            "events": len(self._counters.attached),
+            "events_refused": [":".join(event) for event in self._counters.refused],
+            "finished": False,
+        }
+        self._write_meta()
+
+    def alive(self) -> bool:
+        """Whether followed processes are left."""
+        return self._loaded and any(not ended for ended, _ in self._processes().values())
+
+    def finish(self) -> dict[str, object]:
+        """Detach, read all out, write the files; gives the options for the manifest."""
+        assert self._counters is not None
+        assert self.folder is not None
+        self._object.detach()
+        meta = self._meta
+        meta["until_ns"] = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        meta["event_counts"] = [
+            [*event, *counts] for event, counts in sorted(self._counters.counts().items())
+        ]
+        processes = self._processes()
+        meta["marked"] = [[pid, pid] for pid in sorted(self._write_counts())]
+        meta["comms"] = {str(pid): comm for pid, (_, comm) in processes.items()}
+        meta["stats"] = {"lost_task": self._stat(Stat.LOST_TASK)}
+        if full := self._stat(Stat.FULL):
+            self.losses.append(Loss("dropped", "bpf: calls the table had no room for", full))
+        meta["finished"] = True
+        self._write_meta()
+        return {"detail": self.detail, "events": meta["events"]}
+
+    def close(self) -> None:
+        if self._counters is not None:
+            self._counters.detach()
+        self._object.close()
+
+    def _processes(self) -> dict[int, tuple[int, str]]:
+        """By pid: whether it has ended, and its name."""
+        found = {}
+        fd = self._object.map("processes")
+        for keys, values, n in libbpf.batches(self._library, fd, 4, _PROCESS.size):
+            rows = _PROCESS.iter_unpack(values[: n * _PROCESS.size])
+            for (pid,), (ended, _, comm) in zip(struct.iter_unpack("<I", keys), rows, strict=True):
+                found[pid] = (ended, comm.partition(b"\0")[0].decode("utf-8", "replace"))
+        return found
+
+    def _write_counts(self) -> set[int]:
+        """Write ``counts``, a process' image being its pid; gives the pids."""
+        assert self.folder is not None
+        cpus = self._library.cpus
+        size = COUNT.size * cpus
+        pids = set()
+        with (self.folder / "counts").open("wb") as file:
+            file.write(COUNTS_MAGIC)
+            for keys, values, n in libbpf.batches(
+                self._library, self._object.map("counts"), _KEY.size, size
+            ):
+                for i in range(n):
+                    pid, nr, error, abi = _KEY.unpack_from(keys, i * _KEY.size)
+                    numbers = struct.unpack_from(f"<{2 * cpus}Q", values, i * size)
+                    calls, ns = sum(numbers[::2]), sum(numbers[1::2])
+                    file.write(ROW.pack(pid, _NONE, nr, error, abi, calls, ns))
+                    pids.add(pid)
+        return pids
+
+    def _stat(self, stat: Stat) -> int:
+        size = 8 * self._library.cpus
+        raw = libbpf.look_up(
+            self._library, self._object.map("stats"), struct.pack("<I", stat), size
+        )
+        return sum(struct.unpack(f"<{self._library.cpus}Q", raw)) if raw else 0
+
+    def _write_meta(self) -> None:
+        assert self.folder is not None
+        (self.folder / "meta.json").write_text(json.dumps(self._meta, indent=0) + "\n")
+
+
+def _child_offset() -> int:
+    """Where sched_process_fork's record has child_pid (it moved when names became dynamic)."""
+    text = tracefs_file("events/sched/sched_process_fork/format")
+    found = re.search(r"pid_t child_pid;\s*offset:(\d+);", text)
+    if found is None:
+        raise OSError("sched_process_fork has no child_pid")
+    return int(found[1])

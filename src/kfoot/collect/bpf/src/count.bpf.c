@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Counting only, for kernels without BTF (or whose verifier refuses the full programs): calls by
+ * process, number and result, and trace events. No field of a kernel structure is read but of
+ * pt_regs, which user space has known for ever (arch/.../include/uapi/asm/ptrace.h).
+ */
+#include "kernel.h"
+#include "records.h"
+#include <bpf/bpf_helpers.h>
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define BPF_MAP_TYPE_PERCPU_HASH 5
+#define NEVER 0xffff
+#define MARK "0x5ca1ab1e"
+
+const volatile struct {
+	u32 child; /* offset of child_pid in sched_process_fork's format */
+	u32 whole; /* every process is followed */
+} settings = {};
+
+struct process {
+	u32 ended;
+	u32 threads;
+	char comm[16];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, u32);
+	__type(value, struct process);
+} processes SEC(".maps");
+
+struct inside {
+	u64 ns;
+	u32 nr;
+	u32 abi;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, u32);
+	__type(value, struct inside);
+} insides SEC(".maps");
+
+struct key {
+	u32 pid;
+	u32 nr;
+	u16 error;
+	u16 abi;
+};
+struct count {
+	u64 calls, latency;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct key);
+	__type(value, struct count);
+} counts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, STATS);
+	__type(key, u32);
+	__type(value, u64);
+} stats SEC(".maps");
+
+struct event_count {
+	u64 context[4];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 4096);
+	__type(key, u32);
+	__type(value, struct event_count);
+} events SEC(".maps");
+struct depth {
+	s32 soft, hard;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct depth);
+} depths SEC(".maps");
+
+static __always_inline void note(u32 index)
+{
+	u64 *value = bpf_map_lookup_elem(&stats, &index);
+
+	if (value)
+		++*value;
+}
+
+static __always_inline struct process *followed(u32 pid)
+{
+	struct process *known = bpf_map_lookup_elem(&processes, &pid), fresh = {};
+
+	if (known || !settings.whole || !pid)
+		return known && !known->ended ? known : 0;
+	bpf_get_current_comm(fresh.comm, sizeof(fresh.comm));
+	bpf_map_update_elem(&processes, &pid, &fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&processes, &pid);
+}
+
+static __always_inline void count_call(u32 pid, struct inside *inside, u32 error)
+{
+	struct key key = { .pid = pid, .nr = inside->nr, .error = error, .abi = inside->abi };
+	struct count *count = bpf_map_lookup_elem(&counts, &key), none = {};
+
+	if (!count) {
+		if (bpf_map_update_elem(&counts, &key, &none, BPF_NOEXIST))
+			note(STAT_FULL);
+		count = bpf_map_lookup_elem(&counts, &key);
+	}
+	if (count) {
+		count->calls++;
+		count->latency += bpf_ktime_get_ns() - inside->ns;
+	}
+}
+
+SEC("raw_tp/sys_enter")
+int on_enter(u64 *ctx)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	struct inside inside = { .nr = ctx[1] };
+	u32 tid = id;
+
+	if (!followed(id >> 32))
+		return 0;
+#if defined(__TARGET_ARCH_x86)
+	/* Segment of 32-bit code; a 64-bit task's int 0x80 cannot be told from here. */
+	u16 segment = 0;
+
+	bpf_probe_read_kernel(&segment, sizeof(segment), (void *)ctx[0] + 17 * 8);
+	if (segment == 0x23)
+		inside.abi = ABI_COMPAT;
+	else if (inside.nr & 0x40000000 && !(inside.nr & 0x80000000))
+		inside.abi = ABI_X32;
+	if (inside.abi == ABI_X32)
+		inside.nr &= ~0x40000000;
+#else
+	u64 pstate = 0;
+
+	bpf_probe_read_kernel(&pstate, sizeof(pstate), (void *)ctx[0] + 33 * 8);
+	inside.abi = pstate & 0x10 ? ABI_COMPAT : ABI_NATIVE;
+#endif
+	inside.ns = bpf_ktime_get_ns();
+	if (bpf_map_update_elem(&insides, &tid, &inside, 0))
+		note(STAT_LOST_TASK);
+	return 0;
+}
+
+SEC("raw_tp/sys_exit")
+int on_exit(u64 *ctx)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	u32 tid = id;
+	struct inside *inside;
+	s64 result = ctx[1];
+
+	if (!followed(id >> 32))
+		return 0;
+	inside = bpf_map_lookup_elem(&insides, &tid);
+	if (!inside)
+		return 0;
+	count_call(id >> 32, inside, result < 0 && result >= -4095 ? -result : 0);
+	bpf_map_delete_elem(&insides, &tid);
+	return 0;
+}
+
+SEC("tp/sched/sched_process_fork")
+int on_fork(void *ctx)
+{
+	u32 pid = bpf_get_current_pid_tgid() >> 32, child = 0;
+	struct process fresh = {};
+
+	if (!followed(pid))
+		return 0;
+	/* A thread's number, too: no process has it while the thread lives. */
+	bpf_probe_read_kernel(&child, sizeof(child), ctx + settings.child);
+	bpf_get_current_comm(fresh.comm, sizeof(fresh.comm));
+	if (bpf_map_update_elem(&processes, &child, &fresh, 0))
+		note(STAT_LOST_TASK);
+	return 0;
+}
+
+SEC("tp/sched/sched_process_exec")
+int on_exec(void *ctx)
+{
+	struct process *known = followed(bpf_get_current_pid_tgid() >> 32);
+
+	if (known)
+		bpf_get_current_comm(known->comm, sizeof(known->comm));
+	return 0;
+}
+
+SEC("tp/sched/sched_process_exit")
+int on_task_exit(void *ctx)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	u32 tid = id;
+	struct inside *inside = bpf_map_lookup_elem(&insides, &tid);
+	struct process *known = bpf_map_lookup_elem(&processes, &tid);
+
+	if (inside) {
+		count_call(id >> 32, inside, NEVER);
+		bpf_map_delete_elem(&insides, &tid);
+	}
+	if (known)
+		known->ended = 1;
+	return 0;
+}
+
+static __always_inline void count_event(u32 number)
+{
+	u32 zero = 0, context = 0;
+	struct depth *depth = bpf_map_lookup_elem(&depths, &zero);
+	struct event_count *count;
+
+	if (!settings.whole && !followed(bpf_get_current_pid_tgid() >> 32))
+		return;
+	if (depth)
+		context = depth->hard ? 2 : depth->soft ? 1 : 0;
+	count = bpf_map_lookup_elem(&events, &number);
+	if (count)
+		count->context[context & 3]++;
+}
+
+/* Templates: see events.h. */
+SEC("raw_tp/any")
+int on_event(u64 *ctx)
+{
+	u32 mark;
+
+	asm volatile("%0 = " MARK : "=r"(mark));
+	count_event(mark);
+	return 0;
+}
+
+SEC("raw_tp/any")
+int on_interrupt(u64 *ctx)
+{
+	u32 mark, zero = 0;
+	struct depth *depth = bpf_map_lookup_elem(&depths, &zero);
+	s32 *which;
+
+	asm volatile("%0 = " MARK : "=r"(mark));
+	if (!depth)
+		return 0;
+	which = mark & (1 << 29) ? &depth->hard : &depth->soft;
+	if (!(mark & (1 << 30)))
+		++*which;
+	count_event(mark & 0xffff);
+	if (mark & (1 << 30) && *which > 0)
+		--*which;
+	return 0;
+}

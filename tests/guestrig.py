@@ -1,0 +1,129 @@
+"""Boots a Debian kernel under QEMU emulation and runs a shell script in it.
+
+The guest's root is this machine's, read-only over 9p, with a fresh /tmp; /tmp/share is a folder of
+ours. Kernels come from the archive (``apt-get download``) and are kept in ``$KFOOT_GUEST_CACHE``
+or ~/.cache/kfoot-guests.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+CACHE = Path(os.environ.get("KFOOT_GUEST_CACHE", Path.home() / ".cache" / "kfoot-guests"))
+_MODULES = ("virtio_pci", "9pnet_virtio", "9p")
+_INIT = """#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/root
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
+mkdir -p /dev/pts; mount -t devpts pts /dev/pts
+for m in {modules}; do insmod /m/$m; done
+P=trans=virtio,version=9p2000.L,msize=262144,cache=loose
+mount -t 9p -o $P,ro hostroot /host
+for d in proc sys dev; do mount --rbind /$d /host/$d; done
+mount -t tmpfs tmp /host/tmp; mkdir /host/tmp/share; mount -t 9p -o $P share /host/tmp/share
+mount -t tracefs trace /host/sys/kernel/tracing
+ip link set lo up
+chroot /host /bin/sh /tmp/share/job.sh > /host/tmp/share/out.txt 2>&1
+echo $? > /host/tmp/share/status.txt
+sync; poweroff -f
+"""
+
+
+def kernel(series: str) -> Path:
+    """A folder with boot/ and lib/modules/ of the newest Debian kernel of a series ("6.1")."""
+    names = subprocess.run(
+        ["apt-cache", "pkgnames", f"linux-image-{series}."], capture_output=True, text=True
+    ).stdout.split()
+    plain = [n for n in names if re.fullmatch(rf"linux-image-{series}[\d.+~a-z-]*-amd64", n)]
+    plain = [n for n in plain if not re.search(r"cloud|rt|unsigned|dbg", n)]
+    known = sorted(path.name for path in CACHE.glob(f"linux-image-{series}.*"))
+    if not plain and not known:
+        _cannot(f"apt knows no linux-image-{series}.*-amd64")
+    name = max(plain, key=_version) if plain else known[-1]
+    folder = CACHE / name
+    if not folder.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(["apt-get", "download", name], cwd=CACHE, capture_output=True)
+        package = next(CACHE.glob(f"{name}_*.deb"), None)
+        if done.returncode or package is None:
+            _cannot(f"apt-get download {name}: {done.stderr.decode()[-200:]}")
+        beside = folder.with_suffix(".new")
+        shutil.rmtree(beside, ignore_errors=True)
+        subprocess.run(["dpkg-deb", "-x", str(package), str(beside)], check=True)
+        release = next((beside / "lib/modules").iterdir()).name
+        subprocess.run(["depmod", "-b", str(beside), release], check=True)
+        beside.rename(folder)
+        package.unlink()
+    return folder
+
+
+def _version(name: str) -> list[int]:
+    return [int(word) for word in re.findall(r"\d+", name)]
+
+
+def _cannot(why: str) -> None:
+    if "guest" in os.environ.get("KFOOT_REQUIRE", "").split(","):
+        pytest.fail(f"KFOOT_REQUIRE insists on guest: {why}")
+    pytest.skip(f"needs a guest kernel: {why}")
+
+
+def run(kernel_folder: Path, job: str, folder: Path, *, timeout: float = 900) -> tuple[int, str]:
+    """Boot, run the script, power off. Gives its exit status and output; its files are in
+    ``folder``/share."""
+    for program in ("busybox", "cpio", "qemu-system-x86_64"):
+        if not shutil.which(program):
+            _cannot(f"{program} is not installed")
+    release = next((kernel_folder / "lib/modules").iterdir()).name
+    root, share = folder / "initrd", folder / "share"
+    for name in ("bin", "proc", "sys", "dev", "m", "host", "etc"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    share.mkdir(exist_ok=True)
+    busybox = shutil.which("busybox") or "/bin/busybox"
+    shutil.copy(busybox, root / "bin/busybox")
+    modules: list[str] = []
+    for module in _MODULES:
+        shown = subprocess.run(
+            ["modprobe", "-d", str(kernel_folder), "-S", release, "--show-depends", module],
+            capture_output=True,
+            text=True,
+        ).stdout
+        for line in shown.splitlines():
+            path = Path(line.removeprefix("insmod ").strip())
+            if path.name not in modules and line.startswith("insmod"):
+                shutil.copy(path, root / "m" / path.name)
+                modules.append(path.name)
+    (root / "init").write_text(_INIT.format(modules=" ".join(modules)))
+    (root / "init").chmod(0o755)
+    (share / "job.sh").write_text(job)
+    names = "\n".join(str(path.relative_to(root)) for path in root.rglob("*"))
+    archive = subprocess.run(
+        ["cpio", "-o", "-H", "newc"],
+        cwd=root,
+        input=names.encode(),
+        capture_output=True,
+        check=True,
+    ).stdout
+    (folder / "initrd.gz").write_bytes(gzip.compress(archive, 1))
+    command = [
+        *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-M", "q35", "-cpu", "max"),
+        *("-m", "1536", "-smp", "1", "-kernel", str(kernel_folder / f"boot/vmlinuz-{release}")),
+        *("-initrd", str(folder / "initrd.gz"), "-append", "console=ttyS0 panic=-1 quiet"),
+        *("-display", "none", "-no-reboot", "-nodefaults", "-serial", "stdio"),
+        *("-fsdev", "local,id=h,path=/,security_model=none,readonly=on,multidevs=remap"),
+        *("-device", "virtio-9p-pci,fsdev=h,mount_tag=hostroot"),
+        *("-fsdev", f"local,id=s,path={share},security_model=none"),
+        *("-device", "virtio-9p-pci,fsdev=s,mount_tag=share"),
+    ]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout
+    )
+    if not (share / "status.txt").exists():
+        raise AssertionError(f"the guest did not get to the job: {done.stdout[-2000:]}")
+    return int((share / "status.txt").read_text()), (share / "out.txt").read_text()
