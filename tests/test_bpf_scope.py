@@ -317,6 +317,9 @@ def test_a_32_bit_program(tmp_path: Path) -> None:
 
 def test_nothing_stays_in_the_kernel(tmp_path: Path) -> None:
     def descriptors() -> int:
+        for thread in threading.enumerate():
+            if thread.name == "kfoot-bpf-detach":
+                thread.join()
         return len(os.listdir("/proc/self/fd"))
 
     before = descriptors()

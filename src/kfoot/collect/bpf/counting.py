@@ -70,8 +70,8 @@ class Counting:
         (folder / "records").write_bytes(RECORDS_MAGIC)
         for name in _PROGRAMS:
             loaded.attach(name)
-        self._counters = Counters(library, loaded)
-        self._counters.attach(self._events, depth=True)
+        self._counters = Counters(library, loaded, self._events, depth=True)
+        self._counters.attach()
         self._meta = {
             "format": "kfoot-bpf",
             "version": FORMAT,

@@ -7,10 +7,11 @@ import ctypes
 import os
 import resource
 import struct
-from collections.abc import Iterable
+import threading
+from collections.abc import Sequence
 
 from kfoot.collect import tracefs
-from kfoot.collect.bpf import libbpf
+from kfoot.collect.bpf import libbpf, threads
 from kfoot.collect.bpf.layout import EVENT_COUNT, INTERRUPT_EXIT, INTERRUPT_HARD, MARK
 from kfoot.errors import RecordError
 
@@ -82,57 +83,83 @@ def interrupt(event: Event) -> int | None:
 
 
 class Counters:
-    """A counter on each of many events."""
+    """A counter on each of ``events``; ``depth``: interrupts are told by their events.
 
-    def __init__(self, library: libbpf.Library, loaded: libbpf.Object):
+    Loading begins at once, in a thread of its own (a thousand and more small programs), and
+    ``attach`` waits for it.
+    """
+
+    def __init__(
+        self,
+        library: libbpf.Library,
+        loaded: libbpf.Object,
+        events: Sequence[Event],
+        depth: bool,
+    ):
         self._library = library
         self._template = loaded.code("on_event")
         self._interrupts = loaded.code("on_interrupt")
         self._map = loaded.map("events")
-        self._programs: list[int] = []
+        self._events = events
+        self._depth = depth
+        self._programs: dict[Event, int] = {}
         self._links: list[int] = []
         self.attached: list[Event] = []
         self.refused: list[Event] = []
-        self._numbers: dict[Event, int] = {}
-
-    def attach(self, events: Iterable[Event], depth: bool) -> None:
-        """Attach to all; those the kernel refuses are in ``refused``. ``depth``: interrupts are
-        told by their events."""
-        events = list(events)
+        """Those the kernel did not take a counter on."""
         _room_for(2 * len(events) + 256)
-        numbered = [
-            (number, event, interrupt(event) if depth else None)
-            for number, event in enumerate(events)
-        ]
-        # Exits before entries: an entry counted without its exit would never be undone.
-        numbered.sort(key=lambda entry: not (entry[2] or 0) & INTERRUPT_EXIT)
-        for number, event, mark in numbered:
+        self._loading = threads.start(self._load, "kfoot-bpf-load")
+
+    def _load(self) -> None:
+        for number, event in enumerate(self._events):
+            mark = interrupt(event) if self._depth else None
             template = self._template if mark is None else self._interrupts
             code = template.replace(MARK, struct.pack("<I", number | (mark or 0)))
             try:
-                program = libbpf.load_copy(self._library, "kfoot_event", code)
-                self._programs.append(program)
-                self._links.append(libbpf.attach_raw(self._library, event[1], program))
+                self._programs[event] = libbpf.load_copy(self._library, "kfoot_event", code)
             except libbpf.BpfError:
                 self.refused.append(event)
-        refused = set(self.refused)
-        self.attached = [event for event in events if event not in refused]
-        self._numbers = {event: number for number, event in enumerate(events)}
+
+    def ready(self) -> None:
+        """Wait until all are loaded."""
+        self._loading.join()
+
+    def attach(self) -> None:
+        self.ready()
+        # Exits before entries: an entry counted without its exit would never be undone.
+        order = sorted(
+            self._programs, key=lambda event: not (interrupt(event) or 0) & INTERRUPT_EXIT
+        )
+        for event in order:
+            try:
+                self._links.append(
+                    libbpf.attach_raw(self._library, event[1], self._programs[event])
+                )
+                self.attached.append(event)
+            except libbpf.BpfError:
+                self.refused.append(event)
 
     def missed(self) -> int:
         """Events not counted because their own counter was running on that CPU already. It can
         only have been interrupted, so these are events in interrupt context."""
-        return sum(libbpf.misses(self._library, program) for program in self._programs)
+        return sum(libbpf.misses(self._library, fd) for fd in self._programs.values())
 
-    def detach(self) -> None:
-        for fd in (*self._links, *self._programs):
-            os.close(fd)
+    def detach(self) -> threading.Thread:
+        """In a thread, which is returned: it takes some tenths of a second that others can use."""
+        self.ready()
+        descriptors = [*self._links, *self._programs.values()]
         self._links.clear()
         self._programs.clear()
 
+        def close() -> None:
+            for fd in descriptors:
+                os.close(fd)
+
+        return threads.start(close, "kfoot-bpf-detach")
+
     def counts(self) -> dict[Event, list[int]]:
         """Counts by context of each event that fired."""
-        names = {number: event for event, number in self._numbers.items()}
+        names = dict(enumerate(self._events))
         found: dict[Event, list[int]] = {}
         size = EVENT_COUNT.size * self._library.cpus
         for keys, values, n in libbpf.batches(self._library, self._map, 4, size):

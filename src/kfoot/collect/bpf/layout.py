@@ -11,8 +11,8 @@ from kfoot.collect.bpf.roles import table
 
 FORMAT = 1
 _CONFIG = struct.Struct("<Q6I8s")
-SCOPE = struct.Struct("<QIIIiQQ")
-"""struct scope: cgroup id and depth, adopt, next image, tasks alive; kfoot's root is 0."""
+SCOPE = struct.Struct("<QIIIiQQII")
+"""struct scope: cgroup id and depth, adopt, next image, tasks alive; what the kernel fills in."""
 COMBINATION = struct.Struct("<IIIIHH")
 """struct combination: slot, image, shape, nr, error, abi."""
 COUNT = struct.Struct("<QQ")

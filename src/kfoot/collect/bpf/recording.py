@@ -68,12 +68,14 @@ class Detail:
         self._object = libbpf.Object(self._library, object_file("detail", self._arch))
         self._sink: BinaryIO | None = None
         self._ring: Ring | None = None
-        self._counters: Counters | None = None
         self._missed_before = 0
         self._asleep: list[int] = []
         self._meta: dict[str, Any] = {}
         try:
             self._load()
+            self._counters = Counters(
+                self._library, self._object, self._events, depth=self._arch == "x86_64"
+            )
         except BaseException:
             self._object.close()
             raise
@@ -103,19 +105,19 @@ class Detail:
         if adopt is Adopt.PIDS:
             for pid in {*pids, *descendants(pids)} - set(gate):
                 libbpf.update(library, loaded.map("adopted"), struct.pack("<I", pid), bytes(4))
-        begin = SCOPE.pack(cgroup, level, adopt, 1 + len(gate), len(gate), 0, 0)
+        begin = SCOPE.pack(cgroup, level, adopt, 1 + len(gate), len(gate), 0, 0, 0, 0)
         libbpf.update(library, loaded.map(".data"), bytes(4), begin)
         self.folder = folder
         self._sink = (folder / "records").open("wb", buffering=0)
         self._sink.write(RECORDS_MAGIC)
+        self._counters.ready()
         for name in _PROGRAMS:
             loaded.attach(name)
         self._ring = Ring(
             loaded.map("ring"), wishes.ring_bytes, self._sink, wishes.interval, self._heard
         )
         self._ring.start()
-        self._counters = Counters(library, loaded)
-        self._counters.attach(self._events, depth=self._arch == "x86_64")
+        self._counters.attach()
         self._missed_before = self._counters.missed()
         self._meta = {
             "format": "kfoot-bpf",
@@ -146,7 +148,6 @@ class Detail:
     def finish(self) -> dict[str, object]:
         """Detach, read all out, write the files; gives the options for the manifest."""
         assert self._ring is not None
-        assert self._counters is not None
         meta = self._meta
         meta["missed"] = sum(
             libbpf.misses(self._library, self._object.program(name)) for name in _PROGRAMS
@@ -174,8 +175,8 @@ class Detail:
         }
 
     def close(self) -> None:
-        if self._counters is not None:
-            self._counters.detach()
+        """Ends in a thread that outlives this call for some tenths of a second."""
+        self._counters.detach()
         self._object.close()
         if self._ring is not None:
             self._ring.stop()

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable
 from typing import BinaryIO
 
+from kfoot.collect.bpf import threads
+
 _BUSY = 1 << 31
 """BPF_RINGBUF_BUSY_BIT"""
 _LENGTH = (1 << 30) - 1
@@ -50,8 +52,7 @@ class Ring:
         """Why nothing was written any more (a full disk)."""
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="kfoot-bpf-ring", daemon=True)
-        self._thread.start()
+        self._thread = threads.start(self._run, "kfoot-bpf-ring", daemon=True)
 
     def stop(self) -> None:
         """Drain what is left (the programs are detached by now) and let go of the ring; once."""

@@ -16,8 +16,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 struct finished {
 	s64 result;
 	u64 latency;
-	struct file *returned;
-	u32 error, used;
+	u64 returned; /* the file of the descriptor it gave */
+	u32 error;
 };
 
 static __always_inline void send_detail(struct scratch *s, struct task_state *state,
@@ -50,7 +50,7 @@ static __always_inline void send_detail(struct scratch *s, struct task_state *st
 		if (role->kind & KIND_AT)
 			flags |= FLAG_AT;
 		if (state->file) {
-			s->file = (u64)file_of(task, argument(state, role->fd));
+			file_of(task, argument(state, role->fd), &s->file);
 			if (s->file != state->file) {
 				s->file = 0;
 				flags |= FLAG_CHANGED;
@@ -62,19 +62,19 @@ static __always_inline void send_detail(struct scratch *s, struct task_state *st
 		if (role->kind & KIND_AT2)
 			flags |= FLAG_AT2;
 		if (state->file2) {
-			s->file2 = (u64)file_of(task, argument(state, role->fd2));
+			file_of(task, argument(state, role->fd2), &s->file2);
 			if (s->file2 != state->file2)
 				s->file2 = 0;
 		}
 	}
 	if (done->returned && role->result == RESULT_OBJECT) {
-		s->file = (u64)done->returned;
+		s->file = done->returned;
 		flags = (flags | FLAG_RESULT) & ~(FLAG_AT | FLAG_CHANGED);
 	} else if (done->returned) {
-		s->file2 = (u64)done->returned;
+		s->file2 = done->returned;
 	}
 	s->call.head.flags = flags;
-	if (!send_call(s, done->used))
+	if (!send_call(s, s->used))
 		settle(found->shape_key, 0);
 }
 
@@ -95,6 +95,7 @@ static __always_inline int finish(struct task_struct *task, struct task_state *s
 		done.latency = bpf_ktime_get_ns() - state->ns;
 	s->call.head.flags = never ? FLAG_NEVER : 0;
 	s->call.path = s->call.path2 = s->call.sockaddr = 0;
+	s->used = 0;
 	if (never)
 		done.error = NEVER;
 	else if (result < 0 && result >= -4095)
@@ -112,9 +113,9 @@ static __always_inline int finish(struct task_struct *task, struct task_state *s
 		s->call.head.flags |= FLAG_EXECUTED;
 	} else if (role->path)
 {
-		hash = take_paths(s, state, role, hash, &done.used);
+		hash = take_paths(s, state, hash);
 	} else if (role->sockaddr) {
-		hash = take_sockaddr(s, state, role->sockaddr, hash, &done.used);
+		hash = take_sockaddr(s, state, hash);
 	}
 	/* A skipped call's strings the kernel has not read either, so they may not be in memory. */
 	if (s->call.head.flags & FLAG_UNREADABLE && done.error != EFAULT && state->ns)
@@ -126,7 +127,7 @@ static __always_inline int finish(struct task_struct *task, struct task_state *s
 		sight2.kind = sight2.id = 0;
 	if (role->result && !done.error) {
 		s->seen.kind = 0;
-		done.returned = file_of(task, result);
+		done.returned = file_of(task, result, &s->file);
 		if (done.returned)
 			look(done.returned, &s->seen);
 		if (role->result == RESULT_OBJECT)
@@ -165,7 +166,7 @@ static __always_inline int finish(struct task_struct *task, struct task_state *s
 }
 
 /* A descriptor about to be closed: if this is its first close, describe it now. */
-static __always_inline void describe_before_close(struct task_state *state, struct file *file)
+static __always_inline void describe_before_close(struct task_state *state)
 {
 	struct found found = { .slot = NONE };
 	struct scratch *s = scratch();
@@ -176,7 +177,7 @@ static __always_inline void describe_before_close(struct task_state *state, stru
 	if (found.slot != NONE || !s || bpf_map_lookup_elem(&shapes, &found.shape_key))
 		return;
 	start_record(s, state, RECORD_OBJECT);
-	s->file = (u64)file;
+	s->file = state->file;
 	send_call(s, 0);
 }
 
@@ -187,8 +188,8 @@ int on_enter(u64 *ctx)
 	struct task_state *state = followed(task);
 	struct pt_regs *regs = (void *)ctx[0];
 	const volatile struct role *role;
-	struct file *file;
 	u32 nr = ctx[1];
+	u64 file;
 
 	if (!state)
 		return 0;
@@ -204,20 +205,17 @@ int on_enter(u64 *ctx)
 	state->sight.kind = state->sight.id = 0;
 	state->sight2.kind = state->sight2.id = 0;
 	if (role->fd) {
-		file = file_of(task, argument(state, role->fd));
+		file = file_of(task, argument(state, role->fd), &state->file);
 		if (file) {
-			state->file = (u64)file;
 			look(file, &state->sight);
 			if (role->kind & KIND_CLOSE)
-				describe_before_close(state, file);
+				describe_before_close(state);
 		}
 	}
 	if (role->fd2) {
-		file = file_of(task, argument(state, role->fd2));
-		if (file) {
-			state->file2 = (u64)file;
+		file = file_of(task, argument(state, role->fd2), &state->file2);
+		if (file)
 			look(file, &state->sight2);
-		}
 	}
 	state->ns = bpf_ktime_get_ns();
 	return 0;

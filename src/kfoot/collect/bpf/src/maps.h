@@ -130,6 +130,8 @@ struct scratch {
 	u64 file, file2;
 	struct sight seen;
 	struct step step; /* the stack is small */
+	u32 used;
+	u32 unused;
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -49,6 +49,8 @@ struct scope {
 	u32 next_image;	 /* serial number of the next process image */
 	u32 alive;	 /* followed tasks */
 	u64 root, root_mount; /* kfoot's own root directory: paths begin there */
+	u32 own;	      /* kfoot's own process */
+	u32 unused;
 };
 
 enum record { RECORD_CALL = 1, RECORD_STEP, RECORD_OBJECT, RECORD_FORK, RECORD_EXEC, RECORD_EXIT,

@@ -24,12 +24,16 @@ static __always_inline u64 base(struct scratch *s, struct task_state *state, u32
 }
 
 /* One or two paths. A path of length 1 is the empty one: the call acts on the descriptor. */
-static __always_inline u64 take_paths(struct scratch *s, struct task_state *state,
-				      const volatile struct role *role, u64 hash, u32 *used)
+__noinline u64 take_paths(struct scratch *s, struct task_state *state, u64 hash)
 {
-	u64 user = argument(state, role->path);
+	const volatile struct role *role;
 	u32 first = 0, n = 0;
+	u64 user;
 
+	if (!s || !state)
+		return 0;
+	role = role_of(state);
+	user = argument(state, role->path);
 	if (user)
 		first = read_string(s, 0, user);
 	s->call.path = first;
@@ -51,16 +55,20 @@ static __always_inline u64 take_paths(struct scratch *s, struct task_state *stat
 						      state->sight2.id));
 		}
 	}
-	*used = first + n;
+	s->used = first + n;
 	return hash;
 }
 
-static __always_inline u64 take_sockaddr(struct scratch *s, struct task_state *state, u32 number,
-					 u64 hash, u32 *used)
+__noinline u64 take_sockaddr(struct scratch *s, struct task_state *state, u64 hash)
 {
-	u64 user = argument(state, number);
-	u32 length = argument(state, number + 1);
+	u32 number, length;
+	u64 user;
 
+	if (!s || !state)
+		return 0;
+	number = role_of(state)->sockaddr;
+	user = argument(state, number);
+	length = argument(state, number + 1);
 	if (!user || !length)
 		return hash;
 	if (length > SOCKADDR_MAX)
@@ -70,7 +78,7 @@ static __always_inline u64 take_sockaddr(struct scratch *s, struct task_state *s
 		return hash;
 	}
 	*(u64 *)(s->data + BOUND(length, 127)) = 0;
-	s->call.sockaddr = *used = length;
+	s->call.sockaddr = s->used = length;
 	return mix(hash, hash_string(s, 0, length));
 }
 

@@ -167,7 +167,7 @@ static __always_inline struct task_state *adopt(struct task_struct *task)
 	struct scratch *s;
 	struct mm_struct *mm = task->mm;
 
-	if (!adoptable())
+	if (pid == scope.own || !adoptable())
 		return 0;
 	state = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	s = scratch();
@@ -193,10 +193,11 @@ static __always_inline struct task_state *adopt(struct task_struct *task)
 }
 
 /* kfoot itself is marked as not to be followed, and calls a moment after we were attached. */
-static __always_inline void take_root(struct task_struct *task)
+static __always_inline void take_own(struct task_struct *task)
 {
 	struct fs_struct *fs = task->fs;
 
+	scope.own = task->tgid;
 	READ(scope.root_mount, fs->root.mnt);
 	READ(scope.root, fs->root.dentry);
 }
@@ -206,7 +207,7 @@ static __always_inline struct task_state *followed(struct task_struct *task)
 	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
 
 	if (state && !state->follow && !scope.root)
-		take_root(task);
+		take_own(task);
 	if (state)
 		return state->follow ? state : 0;
 	if (scope.adopt == ADOPT_NONE)

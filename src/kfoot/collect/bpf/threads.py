@@ -1,0 +1,18 @@
+"""Threads that no signal reaches: those are for whoever supervises the workload."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+
+
+def start(work: Callable[[], None], name: str, *, daemon: bool = False) -> threading.Thread:
+    """A running thread with all signals blocked from its first moment."""
+    thread = threading.Thread(target=work, name=name, daemon=daemon)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        thread.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return thread
