@@ -15,7 +15,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "atlas.md"
 
 @pytest.mark.parametrize(
     "table",
-    ["anon_inodes", "devices", "events", "filesystems", "sockets", "syscalls"],
+    ["anon_inodes", "devices", "events", "filesystems", "ioctl_handlers", "sockets", "syscalls"],
 )
 def test_every_word_in_how_is_explained(table: str) -> None:
     (shipped,) = shipped_folder().glob("*.atlas")
