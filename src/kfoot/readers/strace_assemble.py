@@ -422,6 +422,7 @@ class Assembler:
             if count.ns is not None:
                 row.time_ns = (row.time_ns or 0) + count.ns
         calls = dict(reversed(calls.items()))
+        self._add_repeats(calls)
         narrow = self._narrow(calls)
         if narrow:
             calls = {self._with_abi(key, narrow): row for key, row in calls.items()}
@@ -459,6 +460,9 @@ class Assembler:
             ),
             children=self.tree.detached,
         )
+
+    def _add_repeats(self, calls: dict[CallKey, CallCount]) -> None:
+        """Calls counted elsewhere (see ``strace_native``); none here."""
 
     def _call_key(self, key: _Key) -> CallKey:
         process, abi, nr, name, outcome, index, index2, request = key

@@ -17,6 +17,7 @@ from kfoot.readers.base import Options
 from kfoot.readers.descriptors import FileTable
 from kfoot.readers.files import BLOCK, LINE_LIMIT, Source
 from kfoot.readers.native import native, whole_lines
+from kfoot.readers.reading import CallCount, CallKey
 from kfoot.readers.strace_args import FD, descriptor
 from kfoot.readers.strace_assemble import _ACTS, _PLAIN, Assembler, _Count
 from kfoot.readers.strace_line import Style, style_of
@@ -78,6 +79,7 @@ class Repeater(Assembler):
         self._effect_numbers: dict[tuple[str, int | None, bool], int] = {}
         self._version = -1
         self._told_full = False
+        self._repeats: list[tuple[int, int, int, int | None]] = []
 
     def _modes(self) -> dict[bytes, int]:
         modes = {}
@@ -128,15 +130,26 @@ class Repeater(Assembler):
         found = self._scan.end()
         self._steps_cut += found["cut"]
         self.line = found["lines"]
-        images, kinds = list(self._images), list(self._kinds)
-        for image, kind, calls, ns in found["repeats"]:
-            key = (*images[image], *kinds[kind])
-            count = self._counts.get(key)
-            if count is None:
-                count = self._counts[key] = _Count(key)
-            count.calls += calls
+        self._repeats = found["repeats"]
+
+    def _add_repeats(self, calls: dict[CallKey, CallCount]) -> None:
+        """The lines the scanner counted. There may be very many combinations of process and kind:
+        what their keys have in common is worked out once."""
+        some = next(iter(self._kinds), None)
+        if some is None:
+            return
+        heads = [self._call_key((*image, *some))[:2] for image in self._images]
+        tails = [self._call_key((0, None, *kind))[2:] for kind in self._kinds]
+        for image, kind, number, ns in self._repeats:
+            key = CallKey._make(heads[image] + tails[kind])
+            row = calls.get(key)
+            if row is None:
+                calls[key] = CallCount(number, ns)
+                continue
+            row.calls += number
             if ns is not None:
-                count.ns = (count.ns or 0) + ns
+                row.time_ns = (row.time_ns or 0) + ns
+        self._repeats = []
 
     def _alias(self, pid: int) -> int | None:
         """The other pid column a task's lines have: lines may name it or not. The task's own where
