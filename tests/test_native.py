@@ -167,3 +167,15 @@ def test_files_are_read_the_same_way(
     slow = READER.read([path], Options(arch="aarch64"))
     assert asdict(fast) == asdict(slow)
     assert seen[-1][0] == seen[-1][1] == path.stat().st_size
+
+
+def test_doctor_says_which_scanners_read(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kfoot import cli
+
+    monkeypatch.setenv("KFOOT_NATIVE", "0")
+    assert cli.main(["doctor"]) in (0, 1)
+    (line,) = [row for row in capsys.readouterr().out.splitlines() if "reading traces" in row]
+    assert line.startswith("no")
+    assert "pure Python (KFOOT_NATIVE=0)" in line

@@ -21,11 +21,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from kfoot.collect import health
+    from kfoot.readers.native import native, native_status
 
     if args.fix:
         for line in health.mend():
             print(f"kfoot: {line}", file=sys.stderr)
-    findings = health.look()
+    reading = "reading traces"
+    findings = [*health.look(), health.Finding(reading, native() is not None, native_status())]
     if args.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:

@@ -38,7 +38,8 @@ def native_status() -> str:
         return "pure Python (KFOOT_NATIVE=0)"
     if native() is None:
         return "pure Python (the extension was not built: no C compiler at install time)"
-    return f"native, {threads_here()} threads"
+    count = threads_here()
+    return f"native scanners, {count} thread{'' if count == 1 else 's'}"
 
 
 def threads_here() -> int:
