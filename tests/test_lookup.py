@@ -114,6 +114,21 @@ def test_a_configuration_leaves_the_functions_it_builds(
     assert found["file"] == "drivers/spi/spidev.c"
 
 
+def test_a_kernels_symbols_tell_which_function_it_is(
+    atlas: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    symbols = tmp_path / "kallsyms"
+    symbols.write_text(
+        "0000000000000010 T spi_sync\n0000000000000020 d data\n"
+        "0000000000000030 t init.cold\t[spidev]\n"
+    )
+    (found,) = rows(atlas, capsys, "function", "init", "--kallsyms", str(symbols))
+    assert (found["file"], found["module"]) == ("drivers/spi/spidev.c", "spidev")
+    symbols.write_text("not a symbol\n")
+    assert ask(atlas, "function", "init", "--kallsyms", str(symbols)) == 2
+    assert "line 1" in capsys.readouterr().err
+
+
 def test_what_is_not_there_is_said_with_what_is_near(
     atlas: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

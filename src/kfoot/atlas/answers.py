@@ -7,14 +7,14 @@ one with.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kfoot.atlas.abi import MACHINES, architecture
 from kfoot.atlas.lookup import AtlasView
 from kfoot.atlas.model import Place
 from kfoot.atlas.nearest import beginning
-from kfoot.atlas.symbols import Chooser
+from kfoot.atlas.symbols import Chooser, Symbol, around, choose
 
 Row = dict[str, Any]
 
@@ -26,6 +26,8 @@ class Asked(NamedTuple):
     abi: str
     config: Mapping[str, str] | None = None
     """The options of the kernel asked about, to choose between functions of one name."""
+    symbols: Sequence[Symbol] = ()
+    """The text symbols of that kernel, for the same."""
 
 
 class Answer(NamedTuple):
@@ -121,14 +123,30 @@ def event(atlas: AtlasView, asked: Asked) -> Answer:
 
 
 def function(atlas: AtlasView, asked: Asked) -> Answer:
-    """Every file that defines it; with a configuration, only those that can be built."""
+    """Every file that defines it; with a configuration, only those that can be built; with a
+    kernel's symbols, the one of each symbol of that name."""
+    pool = atlas.file_on_disk["functions"].columns["name"].pool
+    names = beginning(asked.words, pool) if pool is not None else ()
+    if asked.symbols:
+        return Answer(_chosen(atlas, asked), names)
     candidates = atlas.function(asked.words)
     if asked.config is not None:
         chooser = Chooser(atlas, arch=architecture(asked.abi), config=asked.config)
         candidates = chooser.candidates(asked.words)
     rows = [{"name": one.name, "static": one.static, **_place(one.place)} for one in candidates]
-    pool = atlas.file_on_disk["functions"].columns["name"].pool
-    return Answer(rows, beginning(asked.words, pool) if pool is not None else ())
+    return Answer(rows, names)
+
+
+def _chosen(atlas: AtlasView, asked: Asked) -> list[Row]:
+    wanted, near = around(asked.symbols, asked.words)
+    found = choose(atlas, near, arch=architecture(asked.abi), config=asked.config)
+    rows: list[Row] = []
+    for symbol in wanted:
+        one = found[symbol]
+        if one:
+            static = {"name": symbol.name, "module": symbol.module, "static": one.static}
+            rows.append({**static, **_place(one.place)})
+    return [row for n, row in enumerate(rows) if row not in rows[:n]]
 
 
 def ioctl(atlas: AtlasView, asked: Asked) -> Answer:

@@ -7,11 +7,14 @@ takes the file of the nearest landmark that is one of them.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from kfoot.atlas.model import Atlas, Function
+from kfoot.errors import InputError
 
 REACH = 400
 """How many symbols away a landmark may be; the largest files have about as many functions."""
@@ -33,6 +36,46 @@ def enabled(conditions: Sequence[str], config: Mapping[str, str]) -> bool:
         if on == condition.startswith("!"):
             return False
     return True
+
+
+def read_kallsyms(path: Path) -> list[Symbol]:
+    """Text symbols of a file as /proc/kallsyms, by address. Raises InputError.
+
+    Without the right to see addresses they are all 0; the file's order is theirs.
+    """
+    out: list[Symbol] = []
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for number, line in enumerate(file, start=1):
+                words = line.split()
+                if len(words) not in (3, 4) or not re.fullmatch(r"[0-9a-fA-F]+", words[0]):
+                    raise InputError(
+                        path,
+                        "is no list of symbols",
+                        where=f"line {number}",
+                        expected="address, letter, name [module]",
+                    )
+                if words[1] in "tTwW":
+                    module = words[3].strip("[]") if len(words) == 4 else None
+                    out.append(Symbol(int(words[0], 16), words[2], module))
+    except OSError as error:
+        raise InputError(path, f"cannot be read: {error.strerror}") from None
+    if out and not any(symbol.address for symbol in out):
+        return [symbol._replace(address=place) for place, symbol in enumerate(out, start=1)]
+    return sorted(out)
+
+
+def around(symbols: Sequence[Symbol], name: str) -> tuple[list[Symbol], list[Symbol]]:
+    """The symbols of a name (compiler suffixes do not matter), and all that may tell whose they
+    are: those within ``REACH`` of one."""
+    plain = name.split(".", 1)[0]
+    places = [n for n, symbol in enumerate(symbols) if symbol.name.split(".", 1)[0] == plain]
+    near = {
+        at
+        for place in places
+        for at in range(max(0, place - REACH), min(len(symbols), place + REACH + 1))
+    }
+    return [symbols[place] for place in places], [symbols[at] for at in sorted(near)]
 
 
 class Chooser:

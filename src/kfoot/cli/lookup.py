@@ -47,6 +47,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="of functions, only those this kernel has"
     )
+    parser.add_argument(
+        "--kallsyms",
+        type=Path,
+        metavar="FILE",
+        help="of functions, those of this kernel's symbols (/proc/kallsyms: the running one)",
+    )
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--release", metavar="REL", help="the atlas for this kernel release")
     chosen.add_argument("--atlas", type=Path, metavar="FILE", help="this atlas")
@@ -58,11 +64,13 @@ def run(args: argparse.Namespace) -> int:
     from kfoot.atlas.answers import KINDS as ANSWERS
     from kfoot.atlas.answers import Asked
     from kfoot.atlas.nearest import nearest
+    from kfoot.atlas.symbols import read_kallsyms
 
     release = args.release or (None if args.atlas else os.uname().release)
     atlas = open_atlas(release, args.atlas)
     words = " ".join(args.name)
-    asked = Asked(words, _abi(atlas, args.arch), _config(args.config))
+    symbols = read_kallsyms(args.kallsyms) if args.kallsyms else ()
+    asked = Asked(words, _abi(atlas, args.arch), _config(args.config), symbols)
     answer = ANSWERS[args.kind](atlas, asked)
     close = () if answer.rows else nearest(words, answer.names)
     if args.json:
