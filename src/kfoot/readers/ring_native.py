@@ -41,7 +41,7 @@ def scan(
     """
     lives = {e.id: e for e in plan.formats.values() if (e.system or "", e.name) in LIVES}
     with ExitStack() as stack:
-        buffers = [stack.enter_context(_bytes(stream)) for stream in streams]
+        buffers = _buffers(stack, streams)
         total = sum(len(buffer) for buffer in buffers)
         ring = _ring(module, buffers, plan, sorted(lives), threads or threads_here(), window)
         tally = Tally()
@@ -101,6 +101,17 @@ def _ring(
 
 def _field(field: Field | None) -> tuple[int, int, bool] | None:
     return None if field is None else (field.offset, field.size, field.signed)
+
+
+def _buffers(stack: ExitStack, streams: list[Stream]) -> list[bytes | memoryview]:
+    """The bytes of all streams; what is compressed is unpacked side by side."""
+    contexts = [_bytes(stream) for stream in streams]
+    if all(stream.region is not None for stream in streams):
+        return [stack.enter_context(context) for context in contexts]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(threads_here()) as pool:
+        return list(pool.map(stack.enter_context, contexts))
 
 
 @contextmanager
