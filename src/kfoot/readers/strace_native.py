@@ -174,6 +174,8 @@ class Repeater(Assembler):
         """All calls the scanner held, in the order of their lines."""
         for _, pid, held in sorted(self._scan.held()):
             self._begun(pid, held)
+            # The task is in a call now: its next line is the Assembler's.
+            self._scan.invalid(pid)
 
     def _catch_up(self) -> None:
         """What the lines counted meanwhile did to descriptors and steps."""
