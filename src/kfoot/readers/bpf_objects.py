@@ -59,7 +59,18 @@ def object_of(seen: Seen, name: str | None, address: bytes, folded: bool) -> Obj
     device = seen.device if kind in ("char", "block") else None
     if seen.fs == "pipefs":
         name = ""
-    return Object(kind, "" if folded else name or "", device=device, fstype=seen.fs or None)
+    return Object(
+        kind,
+        "" if folded else name or "",
+        device=device,
+        fstype=seen.fs or None,
+        driver=_module(seen.operations) if device else None,
+    )
+
+
+def _module(symbol: str) -> str | None:
+    """The module of a kernel symbol: "spidev" for "spidev_fops [spidev]"; None for a built-in."""
+    return symbol.partition("[")[2].rstrip("]") or None
 
 
 def socket_object(family: int, type_: int, protocol: int) -> Object:

@@ -18,6 +18,9 @@ from kfoot.errors import RecordError
 CONTEXTS = ("task", "softirq", "hardirq", "nmi")
 """In the order of enum context (src/events.h)."""
 
+DETACHING = "kfoot-bpf-detach"
+"""Name of the threads that let go of the counters of a recording that has ended."""
+
 Event = tuple[str, str]
 """System and name."""
 
@@ -107,6 +110,9 @@ class Counters:
         self.attached: list[Event] = []
         self.refused: list[Event] = []
         """Those the kernel did not take a counter on."""
+        for thread in threading.enumerate():
+            if thread.name == DETACHING:  # of a recording before this one
+                thread.join()
         _room_for(2 * len(events) + 256)
         self._loading = threads.start(self._load, "kfoot-bpf-load")
 
@@ -155,7 +161,7 @@ class Counters:
             for fd in descriptors:
                 os.close(fd)
 
-        return threads.start(close, "kfoot-bpf-detach")
+        return threads.start(close, DETACHING)
 
     def counts(self) -> dict[Event, list[int]]:
         """Counts by context of each event that fired."""

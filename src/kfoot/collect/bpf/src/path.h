@@ -40,8 +40,15 @@ static long walk_up(void *map, u32 *key, u32 *value, struct walk *walk)
 			return 0;
 		}
 	}
-	READ(parent, dentry->d_parent);
-	READ(name, dentry->d_name.name);
+	if (config.rdonly_cast) {
+		struct dentry *view = VIEW(dentry, dentry);
+
+		parent = view->d_parent;
+		name = view->d_name.name;
+	} else {
+		READ(parent, dentry->d_parent);
+		READ(name, dentry->d_name.name);
+	}
 	length = bpf_probe_read_kernel_str(walk->scratch->data + BOUND(walk->at, DATA_MAX - 1),
 					   256, name);
 	if (length > 0)
