@@ -37,6 +37,9 @@ BUILDERS: tuple[str, ...] = (
 )
 """Rule-sets as "module:Class" below kfoot.atlas.build."""
 
+REGISTERS = "drivers/gpu/drm/amd/include/asic_reg/"
+"""Generated headers, a third of the whole source by size, with nothing but register numbers."""
+
 BATCH = 2 << 20
 """Bytes handed to a worker at a time."""
 
@@ -168,7 +171,9 @@ class _Reading:
             return any(builder.keeps(path) for builder in kept)
 
         def wanted(path: str) -> bool:
-            seen[path] = any(builder.wants(path) for builder in self.builders)
+            seen[path] = not path.startswith(REGISTERS) and any(
+                builder.wants(path) for builder in self.builders
+            )
             return seen[path] or path == "Makefile" or keep(path)
 
         batch: list[tuple[str, bytes]] = []
