@@ -15,7 +15,6 @@ import pytest
 
 from kfoot.atlas import open_atlas
 from kfoot.atlas.lookup import AtlasView
-from kfoot.atlas.open import shipped_folder
 from kfoot.atlas.symbols import Chooser
 
 PUBLISHED = Path(__file__).parent / "data" / "published"
@@ -23,8 +22,7 @@ PUBLISHED = Path(__file__).parent / "data" / "published"
 
 @pytest.fixture(scope="module")
 def atlas() -> AtlasView:
-    (shipped,) = shipped_folder().glob("*.atlas")
-    return open_atlas(path=shipped)
+    return open_atlas()
 
 
 def table(name: str) -> list[dict[str, str]]:

@@ -91,3 +91,22 @@ def test_every_shipped_atlas_opens_and_finds_in_50_ms() -> None:
             times.append(time.perf_counter() - start)
         assert min(times) < 0.05
         assert atlas.path.stat().st_size < 8_000_000
+
+
+@pytest.mark.parametrize(
+    ("release", "atlas_of"),
+    [("6.1.0-26-amd64", "6.1.192"), ("6.12.9+deb13-arm64", "6.12.117"), ("5.10.1", "6.1.192")],
+)
+def test_debians_kernels_have_their_atlas(release: str, atlas_of: str) -> None:
+    view = open_atlas(release)
+    assert view.name == atlas_of
+    assert view.note
+    assert release in view.note
+    assert {place.area for place in (call.place for call in view.syscalls("x86_64"))} >= {
+        "vfs",
+        "mm",
+        "net",
+    }
+    assert [f.place.file for f in view.function("spi_sync.isra.0")] == ["drivers/spi/spi.c"]
+    assert view.ioctl(0x40206B00)[0].name == "SPI_IOC_MESSAGE"
+    assert {event.place.area for event in view.event("ext4:ext4_da_write_begin")} == {"fs:ext4"}
