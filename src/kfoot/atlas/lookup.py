@@ -63,8 +63,7 @@ class AtlasView:
 
     @lru_cache(1)  # noqa: B019 - one list an atlas, and atlases live as long as the process
     def abis(self) -> tuple[str, ...]:
-        pool = self.file_on_disk["syscalls"].columns["abi"].pool
-        return tuple(pool or ())
+        return self.file_on_disk["syscalls"].words("abi")
 
     def _syscall(self, abi: str, key: int | str) -> Syscall | None:
         table = self.file_on_disk["syscalls"]

@@ -26,6 +26,9 @@ SUFFIX = ".atlas"
 _FIRST = -(1 << 64)
 """Below every stored number."""
 
+_BROKEN = (IndexError, ValueError, KeyError, TypeError, AttributeError, AssertionError, MemoryError)
+"""What reading a damaged file comes to."""
+
 
 def _unpacked(data: memoryview, entry: Mapping[str, Any]) -> memoryview:
     """Where an entry's buffers lie: in the file, or in a zstd frame of it."""
@@ -110,9 +113,15 @@ class Table:
     """One table of an atlas."""
 
     def __init__(
-        self, data: memoryview, entry: Mapping[str, Any], pools: Mapping[str, Pool], name: str
+        self,
+        data: memoryview,
+        entry: Mapping[str, Any],
+        pools: Mapping[str, Pool],
+        name: str,
+        path: Path,
     ):
         self.name = name
+        self.path = path
         self.n = int(entry["rows"])
         schema = TABLES[name]
         self.names = tuple(column.name for column in schema.columns)
@@ -131,13 +140,41 @@ class Table:
 
     def row(self, number: int) -> tuple[Any, ...]:
         """The row's values in the order of the schema."""
-        return tuple(self.columns[name].value(number) for name in self.names)
+        try:
+            return tuple(self.columns[name].value(number) for name in self.names)
+        except _BROKEN as error:
+            raise self._broken(error) from None
 
     def value(self, number: int, column: str) -> Any:
-        return self.columns[column].value(number)
+        about = self.columns[column]
+        try:
+            return about.value(number)
+        except _BROKEN as error:
+            raise self._broken(error) from None
+
+    def words(self, column: str) -> tuple[str, ...]:
+        """Every different text of a text column, sorted (of all tables that share it)."""
+        try:
+            return tuple(self.columns[column].pool or ())
+        except _BROKEN as error:
+            raise self._broken(error) from None
+
+    def _broken(self, error: Exception) -> InputError:
+        return InputError(
+            self.path,
+            f"table {self.name} is broken: {error}",
+            expected="an atlas as this kfoot builds them",
+            hint="build it again: kfoot atlas build SOURCE",
+        )
 
     def find(self, column: str, value: int | str) -> list[int]:
         """Numbers of the rows whose key or indexed ``column`` is ``value``, in table order."""
+        try:
+            return self._find(column, value)
+        except _BROKEN as error:
+            raise self._broken(error) from None
+
+    def _find(self, column: str, value: int | str) -> list[int]:
         about = self.columns[column]
         code: int | None
         if isinstance(value, str):
@@ -180,7 +217,10 @@ class AtlasFile:
             self.header, self._data = dissect(self._map)
             self._pools = _LazyPools(self._data, self.header["pools"])
             self._entries: dict[str, Any] = self.header["tables"]
-        except (ValueError, KeyError, TypeError) as error:
+            self._rows = {name: int(entry["rows"]) for name, entry in self._entries.items()}
+            for name in ("release", "source", "rules"):
+                self.header[name]
+        except _BROKEN as error:
             raise InputError(
                 path, str(error), expected="an atlas file", hint="`kfoot atlas build` makes one"
             ) from None
@@ -191,14 +231,20 @@ class AtlasFile:
         if name not in self._tables:
             try:
                 entry = self._entries.get(name) or _empty(name)
-                self._tables[name] = Table(self._data, entry, self._pools, name)
-            except (ValueError, KeyError, TypeError) as error:
-                raise InputError(self.path, f"table {name} is broken: {error}") from None
+                table = Table(self._data, entry, self._pools, name, self.path)
+            except _BROKEN as error:
+                raise InputError(
+                    self.path,
+                    f"table {name} cannot be read: {error!r}",
+                    expected="an atlas as this kfoot builds them",
+                    hint="build it again: kfoot atlas build SOURCE",
+                ) from None
+            self._tables[name] = table
         return self._tables[name]
 
     def rows(self) -> dict[str, int]:
         """Row counts by table."""
-        return {name: int(entry["rows"]) for name, entry in sorted(self._entries.items())}
+        return dict(sorted(self._rows.items()))
 
     def sha256(self) -> str:
         """Hex digest of the whole file."""
