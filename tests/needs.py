@@ -51,8 +51,15 @@ def _source() -> str | None:
     return None if atlas_source() else "no /usr/src/linux-source-*.tar.xz"
 
 
+def _native() -> str | None:
+    from kfoot.readers.native import native, native_status
+
+    return None if native() is not None else native_status()
+
+
 _NEEDS: dict[str, Callable[[], str | None]] = {
     "root": _root,
+    "native": _native,
     "tracefs": _tracefs,
     "bpf": _bpf,
     "strace": _program("strace"),

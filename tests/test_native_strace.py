@@ -20,6 +20,7 @@ from kfoot.readers.native import native
 from kfoot.readers.strace_assemble import Assembler
 from kfoot.readers.strace_line import ANY
 from kfoot.readers.strace_text import READER
+from needs import needs
 
 DATA = Path(__file__).parent / "data" / "strace"
 EXAMPLES = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -28,9 +29,9 @@ STYLE = ANY._replace(since=False, nr=False, pointer=False)
 
 @pytest.fixture(scope="module")
 def module() -> ModuleType:
+    needs("native")
     found = native()
-    if found is None:
-        pytest.skip("the native extension is not built here, or switched off")
+    assert found is not None
     return found
 
 
