@@ -6,6 +6,7 @@ The base of ``descriptors.Descriptors``; see there.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from kfoot.readers.reading import Object, Request
@@ -60,14 +61,15 @@ class Acted(NamedTuple):
 NOTHING = Acted()
 
 
-class Ended(NamedTuple):
+@dataclass(slots=True)
+class Ended:
     """A call that came back, as the handlers see it."""
 
-    name: str
-    args: str
-    result: str
-    decoration: str | None
-    ok: bool
+    name: str = ""
+    args: str = ""
+    result: str = "?"
+    decoration: str | None = None
+    ok: bool = False
 
 
 class Acting:

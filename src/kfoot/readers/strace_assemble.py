@@ -136,6 +136,8 @@ class Assembler:
         self._routes: dict[str, int] = dict.fromkeys(self._descriptors.names(), _ACTS)
         self._routes |= dict.fromkeys(FD_FIRST - _TELLS, _PLAIN)
         self._routes |= dict.fromkeys(FORKS | EXECS | {"unshare"}, _TREE)
+        self._call = Ended()
+        """One for all calls: it lives no longer than its handling."""
         self._tokens: dict[str, int] = {}
         self._counts: dict[_Key, _Count] = {}
         self._steps: list[tuple[_Count, str, list[int]]] = []
@@ -361,7 +363,9 @@ class Assembler:
         outcome: str,
     ) -> Acted:
         done = outcome == "ok" or (name == "connect" and outcome == "EINPROGRESS")
-        call = Ended(name, args, result, decoration, done)
+        call = self._call
+        call.name, call.args, call.result = name, args, result
+        call.decoration, call.ok = decoration, done
         return self._descriptors.act(thread.files, call)
 
     def _change(self, thread: Thread, name: str, args: str, result: str, outcome: str) -> None:
@@ -415,9 +419,11 @@ class Assembler:
         if self.objects.beyond:
             losses.append(Loss("cut", "objects not told apart", self.objects.beyond))
         calls: dict[CallKey, CallCount] = {}
+        stepped = {id(count): count.key for count, _, _ in self._steps}
+        keys = {number: self._call_key(key) for number, key in stepped.items()}
         while self._counts:
             bare, count = self._counts.popitem()
-            row = calls.setdefault(self._call_key(bare), CallCount())
+            row = calls.setdefault(keys.get(id(count)) or self._call_key(bare), CallCount())
             row.calls += count.calls
             if count.ns is not None:
                 row.time_ns = (row.time_ns or 0) + count.ns
@@ -428,7 +434,7 @@ class Assembler:
             calls = {self._with_abi(key, narrow): row for key, row in calls.items()}
         steps = []
         for count, tid, times in self._steps:
-            key = self._with_abi(self._call_key(count.key), narrow)
+            key = self._with_abi(keys[id(count)], narrow)
             steps.append(
                 Step(
                     key.process,
