@@ -248,6 +248,13 @@ def test_a_makefile_that_includes_itself_ends() -> None:
     assert makefile.read("Makefile", {"Makefile": text}.get)
 
 
+def test_a_makefile_that_swells_ends() -> None:
+    lines = ["V0 = x.o"] + [f"V{n} = $(V{n - 1}) $(V{n - 1})" for n in range(1, 40)]
+    lines += ["obj-y += $(V18) $(V39) y.o", "a" + " " * 200_000 + "b", "obj-y += z.o"]
+    rules = makefile.read("Makefile", {"Makefile": "\n".join(lines)}.get)
+    assert rules[-1].items == ("z.o",)
+
+
 def test_kconfig() -> None:
     options = {option.name: option for option in kconfig.parse(MAKEFILES["drivers/spi/Kconfig"])[0]}
     assert list(options) == ["CONFIG_SPI", "CONFIG_SPI_DEV", "CONFIG_SPI_BIG"]

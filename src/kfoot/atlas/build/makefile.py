@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 _CONFIG = re.compile(r"\$[({](CONFIG_\w+)[)}]")
-_ASSIGN = re.compile(r"([^\s:=+?#][^:=+?#]*?)\s*(\+=|:=|\?=|=)\s*(.*)")
 _LIST = re.compile(r"(obj|lib|core|drivers|libs|net|extra|head|subdir|virt)-(.+)")
 _COMPOSITE = re.compile(r"([\w.+-]+?)-(?:y|m|objs|\$.*)")
 _MACHINE = re.compile(r"(machine|plat)-(.+)")
 _REFERENCE = re.compile(r"[\w.+-]+-(?:y|m|objs)")
 _DEPTH = 20
 """Variables and includes nested deeper than this are left alone."""
+_MOST = 1 << 14
+"""Expressions one line may expand; the kernel's longest list has a few hundred."""
 
 Conditions = tuple[str, ...]
 """Options that must be set, "!" before one that must not."""
@@ -71,11 +72,14 @@ class _Reader:
         self.rules: list[Rule] = []
         self.variables: dict[str, str] = {}
         self.blocks: list[_Block] = []
+        self.steps = 0
+        """Expressions expanded for the line being read."""
         self.reading: list[str] = []
         """Files being read, the including ones first."""
 
     def file(self, text: str, depth: int) -> None:
         for line in re.sub(r"\\\n", " ", text).split("\n"):
+            self.steps = 0
             line = re.sub(r"(^|\s)#.*", "", line).strip()
             word, _, rest = line.replace("\t", " ").partition(" ")
             if word in ("ifdef", "ifndef", "ifeq", "ifneq"):
@@ -90,9 +94,9 @@ class _Reader:
                 for name in self.expand(rest, {"srctree": "", "src": self.folder}):
                     self.include(name, depth)
             else:
-                assigned = _ASSIGN.fullmatch(line)
+                assigned = _assignment(line)
                 if assigned:
-                    self.assign(*assigned.groups())
+                    self.assign(*assigned)
 
     def include(self, name: str, depth: int) -> None:
         path = posixpath.normpath(name).lstrip("/")
@@ -143,6 +147,9 @@ class _Reader:
         return out.split()
 
     def _value(self, inside: str, fixed: dict[str, str], depth: int) -> list[str]:
+        self.steps += 1
+        if self.steps > _MOST:
+            return []
         name, _, rest = inside.partition(" ")
         if name in ("addprefix", "addsuffix"):
             affix, _, words = rest.partition(",")
@@ -165,6 +172,19 @@ class _Reader:
             finally:
                 self.variables[inside] = text
         return [f"$({inside})"] if _REFERENCE.fullmatch(inside) else []
+
+
+def _assignment(line: str) -> tuple[str, str, str] | None:
+    """Left side, sign and right side of a line that assigns."""
+    left, sign, right = line.partition("=")
+    if not sign:
+        return None
+    if left.endswith(("+", ":", "?")):
+        left, sign = left.rstrip(":") if left.endswith(":") else left[:-1], left[-1] + sign
+    left = left.strip()
+    if not left or any(mark in left for mark in ":+?#"):
+        return None
+    return left, sign, right.strip()
 
 
 def _patsubst(before: str, after: str, word: str) -> str:
