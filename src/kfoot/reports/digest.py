@@ -101,7 +101,10 @@ def digest(footprint: Footprint) -> Digest:
         machine=_words("Linux", environment.get("kernel"), environment.get("arch")),
         atlas=_atlas(environment.get("atlas")),
         collectors=tuple(
-            _words(row.get("name"), row.get("version")) for row in evidence.get("collectors") or ()
+            dict.fromkeys(
+                _words(row.get("name"), row.get("version"))
+                for row in evidence.get("collectors") or ()
+            )
         ),
         verdict=_verdict(valid, losses),
         valid=valid,

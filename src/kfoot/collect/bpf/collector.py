@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +57,6 @@ class Bpf:
         self._recording: Detail | Counting | None = None
         self._lower: str | None = None
         """Why full detail is not to be had."""
-        self._started_s = 0.0
 
     def probe(self) -> Ability:
         """Loads the programs, attaches nothing; ``start`` then uses what was loaded."""
@@ -80,7 +78,6 @@ class Bpf:
         return list(argv)
 
     def start(self, scope: Scope, raw: Path) -> None:
-        began = time.monotonic()
         folder = raw / FOLDER
         try:
             folder.mkdir()
@@ -89,7 +86,6 @@ class Bpf:
             raise RecordError(
                 f"bpf: {error}", hint="kfoot doctor tells what else can record"
             ) from error
-        self._started_s = time.monotonic() - began
 
     def _load(self) -> Detail | Counting:
         """The highest rung the kernel takes."""
@@ -117,7 +113,7 @@ class Bpf:
         try:
             if recording.folder is not None:
                 recorded.version = recording.version
-                recorded.options = recording.finish() | {"started_s": round(self._started_s, 3)}
+                recorded.options = recording.finish()
                 recorded.losses = recording.losses
         except OSError as error:
             kind = "disk_full" if error.errno == errno.ENOSPC else "detached"
