@@ -97,6 +97,30 @@ def test_a_shared_header_has_the_area_of_whoever_fires_the_event():
     assert table["drv:drv_resume"][6:] == ("mm", "event-created-by")
 
 
+def test_the_creator_owns_what_many_fire_or_only_drivers():
+    tree = {
+        "include/trace/events/drv.h": HEADER,
+        "net/tp.c": b"#define CREATE_TRACE_POINTS\n#include <trace/events/drv.h>\n",
+    }
+    callers = {"fs/a.c": b"trace_drv_suspend(dev);", "mm/b.c": b"trace_drv_suspend(dev);"}
+    assert rows({**tree, **callers})["drv:drv_suspend"][6:] == ("net", "event-created-by")
+    callers = {f"drivers/d{n}.c": b"trace_drv_suspend(dev);" for n in range(3)}
+    assert rows({**tree, **callers})["drv:drv_suspend"][6:] == ("net", "event-created-by")
+    tree["kernel/trace/tp.c"] = tree.pop("net/tp.c")
+    assert rows({**tree, **callers})["drv:drv_suspend"][6:] == ("drivers", "event-call-site")
+
+
+def test_an_architectures_shared_header_is_not_its_own_folder():
+    table = rows(
+        {
+            "arch/x86/include/asm/trace/drv.h": HEADER,
+            "arch/x86/mm/fault.c": b"#define CREATE_TRACE_POINTS\n#include <asm/trace/drv.h>\n"
+            b"trace_drv_suspend(dev);",
+        }
+    )
+    assert table["drv:drv_suspend"][3] == "arch/x86/mm/fault.c"
+
+
 def test_an_event_nobody_fires_has_the_area_of_its_system():
     table = rows({"include/trace/events/drv.h": HEADER, "net/user.c": b"trace_drv_suspend(dev);"})
     assert table["drv:drv_err"][6:] == ("net", "event-system")

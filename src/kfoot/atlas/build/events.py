@@ -167,28 +167,36 @@ class _Areas:
     def _direct(self, system: str, name: str, header: str) -> tuple[str | None, str]:
         if system in _BY_HAND:
             return _BY_HAND[system], "event-by-hand"
-        if not header.startswith("include/"):
+        if "include" not in header.split("/")[:-1]:
             return header, "event-own-folder"
         callers = self._events.callers(name) - {header}
-        generic = sorted(path for path in callers if not path.startswith("arch/")) or sorted(
-            callers
-        )
-        code = [path for path in generic if path.endswith(".c")] or generic
-        best = self._most(code)
+        code = {path for path in callers if path.endswith(".c")}
+        generic = sorted(path for path in code if not path.startswith("arch/")) or sorted(code)
+        created = sorted(self._events.creators(header))
+        # kernel/trace/ creates points for others to fire; elsewhere the creator owns the event.
+        owner = next((path for path in created if not path.startswith("kernel/trace/")), None)
+        best, clear = self._most(generic)
+        if owner and (not clear or header.startswith("arch/") or _foreign(generic, owner)):
+            return owner, "event-created-by"
         if best:
             return best, "event-call-site"
-        created = sorted(self._events.creators(header))
-        if created:
-            return created[0], "event-created-by"
+        if created or callers:
+            return min(created or callers), "event-created-by" if created else "event-call-site"
         return None, ""
 
-    def _most(self, paths: list[str]) -> str | None:
-        """A file of the area most of them are in; the first of equals."""
+    def _most(self, paths: list[str]) -> tuple[str | None, bool]:
+        """A file of the area most of them are in, the first of equals; whether it has no equal."""
         areas = Counter(self._context.area_of(path) for path in paths)
         if not areas:
-            return None
+            return None, False
         best = max(areas.values())
-        return next(path for path in paths if areas[self._context.area_of(path)] == best)
+        file = next(path for path in paths if areas[self._context.area_of(path)] == best)
+        return file, list(areas.values()).count(best) == 1
+
+
+def _foreign(callers: list[str], owner: str) -> bool:
+    """Whether only drivers fire what is no driver's (devlink's events)."""
+    return not owner.startswith("drivers/") and all(path.startswith("drivers/") for path in callers)
 
 
 def _ways(path: str, name: str) -> list[str]:
