@@ -94,6 +94,7 @@ def test_an_abi_that_is_off_is_said_and_its_calls_are_left_out(arm64: dict[str, 
     abis = {row["abi"]: row for row in arm64["abis"]}
     assert abis["arm64"]["enabled"] is True
     assert abis["arm"]["enabled"] is False
+    assert abis["arm"]["supported"] is None
     assert {row["abi"] for row in arm64["syscalls"]} == {"arm64"}
     numbers = abis["arm64"]
     assert numbers["numbers"] == (

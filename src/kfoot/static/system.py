@@ -101,13 +101,15 @@ def _enabled(abi: str, config: KernelConfig | None) -> bool | None:
 def _abi(abi: str, native: bool, config: KernelConfig | None, atlas: AtlasView) -> Row:
     rows = list(_syscalls(abi, config, atlas))
     states = Counter(row["state"] for row in rows)
+    enabled = True if native else _enabled(abi, config)
+    told = config is not None and enabled
     return {
         "abi": abi,
         "native": native,
-        "enabled": True if native else _enabled(abi, config),
+        "enabled": enabled,
         "numbers": len(rows),
-        "supported": states["supported"] if config else None,
-        "configured_out": states["configured out"] if config else None,
+        "supported": states["supported"] if told else None,
+        "configured_out": states["configured out"] if told else None,
         "not_implemented": states["not implemented"],
         "missing_from_i386": [
             row[1] for row in atlas.file_on_disk["missing_syscalls"].select("abi", abi)
