@@ -113,7 +113,7 @@ class Counters:
         for thread in threading.enumerate():
             if thread.name == DETACHING:  # of a recording before this one
                 thread.join()
-        _room_for(2 * len(events) + 256)
+        _room_for(len(os.listdir("/proc/self/fd")) + 2 * len(events) + 256)
         self._loading = threads.start(self._load, "kfoot-bpf-load")
 
     def _load(self) -> None:
