@@ -4,13 +4,17 @@ For each workload and each repetition the untraced run and one run under each tr
 other; the ratio of neighbours is one pair, the figure is the median of the pairs. Time is the
 workload's own wall time; memory is the peak of the tracer's largest process.
 
-python benchmarks/record.py [--pairs N] [--workloads dd,grep] [--tracers kfoot,strace] [--markdown]
+Under strace and perf trace the two loops of system calls are a tenth as long: the ratio is one of
+calls, and they would take minutes.
+
+python benchmarks/record.py [--pairs N] [--workloads dd,grep] [--tracers NAME,NAME] [--markdown]
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -35,11 +39,19 @@ WORKLOADS: dict[str, list[str]] = {
     "python": [sys.executable, "-I", "-c", _IMPORTS],
 }
 
+SHORT: dict[str, list[str]] = {
+    "dd": ["dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=100000"],
+    "perf-bench": ["perf", "bench", "syscall", "basic", "-l", "300000"],
+}
+OTHERS = "kfoot of another command"
+"""What everybody else pays while kfoot follows one process."""
+
 TRACERS: dict[str, list[str]] = {
     "kfoot": [*_KFOOT, "-o", "{dir}/c", "--"],
     "kfoot --sequence": [*_KFOOT, "--sequence", "-o", "{dir}/c", "--"],
-    "strace -f -c, pinned": ["taskset", "-c", "0", "strace", "-f", "-c", "-o", "{dir}/out"],
-    "strace -f -o": ["strace", "-f", "-o", "{dir}/out"],
+    OTHERS: [],  # see beside()
+    "strace -f -c pinned": ["taskset", "-c", "0", "strace", "-f", "-c", "-o", "{dir}/out"],
+    "strace -f -o pinned": ["taskset", "-c", "0", "strace", "-f", "-o", "{dir}/out"],
     "perf trace -s": ["perf", "trace", "-s", "-o", "{dir}/out", "--"],
     "bpftrace count": [
         "bpftrace",
@@ -86,6 +98,20 @@ def run(prefix: list[str], workload: list[str], folder: Path) -> tuple[float, fl
     return int(timing.read_text()) / 1e9, usage.ru_maxrss / 1024
 
 
+def beside(workload: list[str], folder: Path) -> tuple[float, float]:
+    """The workload, not followed, while kfoot records another command."""
+    ready = folder / "ready"
+    other = [*_KFOOT, "-o", f"{folder}/c", "--", "sh", "-c", f"touch {ready}; exec sleep 1000"]
+    nothing = subprocess.DEVNULL
+    with subprocess.Popen(other, stdin=nothing, stdout=nothing, stderr=nothing) as process:
+        try:
+            while not ready.exists():
+                time.sleep(0.05)
+            return run([], workload, folder)
+        finally:
+            process.terminate()
+
+
 def _quoted(command: list[str], folder: Path) -> str:
     """bpftrace -c splits at spaces and knows no quotes: give it a script."""
     script = folder / "workload.sh"
@@ -100,12 +126,16 @@ def measure(names: list[str], tracers: list[str], pairs: int) -> dict[tuple[str,
     for workload in names:
         for tracer in tracers:
             slow = tracer.startswith(("strace", "perf trace"))
+            command = SHORT.get(workload, WORKLOADS[workload]) if slow else WORKLOADS[workload]
             for _ in range(min(pairs, 3) if slow else pairs):
                 with tempfile.TemporaryDirectory(prefix="kfoot-bench-") as name:
                     folder = Path(name)
-                    plain, _ = run([], WORKLOADS[workload], folder)
+                    plain, _ = run([], command, folder)
                     try:
-                        traced, memory = run(TRACERS[tracer], WORKLOADS[workload], folder)
+                        if tracer == OTHERS:
+                            traced, memory = beside(command, folder)
+                        else:
+                            traced, memory = run(TRACERS[tracer], command, folder)
                     except RuntimeError as error:
                         print(error, file=sys.stderr)
                         break
@@ -149,19 +179,42 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--workloads", default=",".join(WORKLOADS))
-    parser.add_argument("--tracers", default=",".join(TRACERS).replace("-c, ", "-c; "))
+    parser.add_argument("--tracers", default=",".join(TRACERS))
+    parser.add_argument("--markdown", action="store_true", help="say versions and host, too")
     args = parser.parse_args()
     names = args.workloads.split(",")
-    tracers = [word.replace("-c; ", "-c, ") for word in args.tracers.split(",")]
-    tracers = [name for name in tracers if name.startswith("kfoot") or _have(TRACERS[name])]
+    tracers = [name for name in args.tracers.split(",") if not missing(TRACERS[name])]
     results = measure(names, tracers, args.pairs)
     print(table(results, names, tracers))
     if "kfoot" in tracers:
-        print(f"\nkfoot run -- true, whole: {start_up(args.pairs):.2f} s")
+        print(f"\n`kfoot run -- true`, the whole of it: {start_up(args.pairs):.2f} s")
+    if args.markdown:
+        load = os.getloadavg()[0]
+        print(f"\n{host()}; load {load:.1f} at the end. {versions()}.")
 
 
-def _have(command: list[str]) -> bool:
-    return all(shutil.which(word) for word in command if word in ("strace", "perf", "taskset"))
+def missing(command: list[str]) -> list[str]:
+    """Programs of a command that are not installed."""
+    programs = ("strace", "perf", "taskset", "bpftrace", "trace-cmd")
+    return [word for word in command if word in programs and not shutil.which(word)]
+
+
+def host() -> str:
+    uname = os.uname()
+    return f"Linux {uname.release} {uname.machine}, {os.cpu_count()} processors"
+
+
+def versions() -> str:
+    """Versions of the peers, as they say themselves."""
+    found = []
+    for command in ("strace -V", "perf --version", "bpftrace --version", "trace-cmd --version"):
+        name = command.split()[0]
+        if shutil.which(name):
+            said = subprocess.run(command.split(), capture_output=True, text=True)
+            lines = (said.stdout or said.stderr).strip().splitlines()
+            number = re.search(r"\d[\w.+-]*", lines[0] if lines else "")
+            found.append(f"{name} {number[0] if number else '?'}")
+    return ", ".join(found)
 
 
 if __name__ == "__main__":
