@@ -101,3 +101,20 @@ def test_without_libbpf_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 def test_an_unknown_machine_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "MACHINES", {})
     assert probe.ability().why_not == f"no programs for {os.uname().machine} are shipped"
+
+
+@pytest.mark.root
+def test_events_that_come_while_it_records_are_a_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("bpf", "tracefs")
+    from kfoot.collect.bpf import recording
+
+    known = recording.available()
+    answers = [known[1:], known]
+    monkeypatch.setattr(recording, "available", lambda: answers.pop(0))
+    reading = READER.read(bpfrig.under_bpf(["/bin/true"], tmp_path).files, Options())
+    where = f"trace events that came while it recorded: {':'.join(known[0])}"
+    assert [(loss.kind, loss.where, loss.count) for loss in reading.losses] == [
+        ("refused", where, 1)
+    ]

@@ -101,7 +101,7 @@ def _meta(path: Path) -> dict[str, Any]:
 
 def _records(build: Build, path: Path, options: Options) -> None:
     try:
-        for record in raw.records(path, options.progress):
+        for record in raw.records(path, options.progress, options.max_steps):
             build.take(record)
     except Damaged as error:
         if error.offset <= len(raw.MAGIC):
@@ -158,6 +158,10 @@ def _facts(reading: Reading, meta: dict[str, Any]) -> None:
     unordered = meta["stats"].get("steps_dropped")
     if meta.get("sequence") and unordered:
         reading.losses.append(Loss("dropped", "calls counted but missing in the order", unordered))
-    if meta.get("events_refused"):
-        refused = meta["events_refused"]
-        reading.losses.append(Loss("refused", f"events {', '.join(refused[:5])}", len(refused)))
+    for what, words in (
+        ("events_refused", "trace events without a counter"),
+        ("events_late", "trace events that came while it recorded"),
+    ):
+        if meta.get(what):
+            named = ", ".join(meta[what][:5])
+            reading.losses.append(Loss("refused", f"{words}: {named}", len(meta[what])))

@@ -6,6 +6,7 @@ All numbers are little-endian; x86_64 and arm64 lay the structures out alike.
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Callable, Iterator
 from enum import IntEnum, IntFlag
 from pathlib import Path
@@ -44,6 +45,8 @@ class Kind(IntEnum):
     ADOPT = 7
 
 
+_PLAIN = 0xFFFF | 2048 << 16
+"""Kind, and the flag LOOSE above it: a step with that flag is a count, too."""
 _WHOLE = frozenset(int(kind) for kind in Kind if kind is not Kind.STEP)
 """Kinds laid out as struct call."""
 
@@ -150,9 +153,13 @@ class Damaged(Exception):
 
 
 def records(
-    path: Path, progress: Callable[[int, int], None] | None = None
+    path: Path,
+    progress: Callable[[int, int], None] | None = None,
+    max_steps: int | None = None,
 ) -> Iterator[Call | Step]:
-    """The records of a file. Raises Damaged where it ends early or holds something else."""
+    """The records of a file, of plain steps (that tell nothing but the order) the first
+    ``max_steps``. Raises Damaged where it ends early or holds something else."""
+    left = max_steps if max_steps is not None else sys.maxsize
     with Source(path) as source:
         data = source.read(BLOCK)
         if data[: len(MAGIC)] != MAGIC or len(data) < 16:
@@ -163,6 +170,14 @@ def records(
         offset, at = 0, 16
         while True:
             while (end := _end(data, at, offset)) is not None:
+                kind_and_flags = int.from_bytes(
+                    data[at + _RING.size : at + _RING.size + 4], "little"
+                )
+                if kind_and_flags & _PLAIN == Kind.STEP:
+                    if left <= 0:
+                        at = end[1]
+                        continue
+                    left -= 1
                 found = decode(data, at + _RING.size, end[0])
                 if found is not None:
                     yield found

@@ -163,6 +163,8 @@ class Detail:
         meta["event_counts"] = [
             [*event, *counts] for event, counts in sorted(self._counters.counts().items())
         ]
+        late = sorted(set(available()) - set(self._events)) if self._wishes.events else []
+        meta["events_late"] = [":".join(event) for event in late]
         meta["combinations"] = self._write_counts()
         meta["finished"] = True
         self._write_meta()
