@@ -428,27 +428,55 @@ static bool keep_life(struct text_part *part, int32_t tid, int kind, const uint8
 	return true;
 }
 
-static bool count_event(struct text_part *part, const struct record *r, const uint8_t *name,
-			size_t length)
+static struct text_name *name_of(struct text_part *part, const uint8_t *text, size_t length)
 {
-	struct text_event key = {
-		.name = name, .tid = r->tid, .length = (uint8_t)length, .context = r->context,
+	struct text_name key = {
+		.hash = hash_bytes(text, length) | 1, .text = text, .length = (uint32_t)length,
+		.number = (uint32_t)part->names.used,
 	};
 	bool fresh;
+	struct text_name *name = text_names_find(&part->names, &key, &fresh);
 
-	key.hash = mix(hash_bytes(name, length) ^ (uint64_t)(uint32_t)r->tid << 3 ^ r->context) | 1;
-	struct text_event *slot = text_events_find(&part->events, &key, &fresh);
-
-	if (!slot)
-		return false;
-	if (fresh) {
-		slot->name = arena_copy(&part->names, name, length);
-		if (!slot->name) {
-			slot->name = (const uint8_t *)"";
-			slot->length = 0;
-			return false;
+	if (name && fresh) {
+		name->text = arena_copy(&part->texts, text, length);
+		if (!name->text || name->number >> 30) {
+			name->text = (const uint8_t *)"";
+			name->length = 0;
+			return NULL;
 		}
 	}
+	return name;
+}
+
+static bool keep_key(struct text_part *part, const struct text_name *name, uint64_t key)
+{
+	if (part->keys_used == part->keys_size) {
+		size_t size = part->keys_size ? part->keys_size * 2 : 256;
+		struct text_key *keys = realloc(part->keys, size * sizeof *keys);
+
+		if (!keys)
+			return false;
+		part->keys = keys;
+		part->keys_size = size;
+	}
+	part->keys[part->keys_used++] = (struct text_key){name->text, key, name->length};
+	return true;
+}
+
+static bool count_event(struct text_part *part, const struct record *r, const uint8_t *text,
+			size_t length)
+{
+	struct text_name *name = name_of(part, text, length);
+	bool fresh;
+
+	if (!name)
+		return false;
+	uint64_t key = ((uint64_t)r->tid << 33 | (uint64_t)r->context << 30 | name->number) + 1;
+	struct text_event event = {.hash = mix(key)};
+	struct text_event *slot = text_events_find(&part->events, &event, &fresh);
+
+	if (!slot || (fresh && !keep_key(part, name, key)))
+		return false;
 	slot->count++;
 	return true;
 }

@@ -66,10 +66,12 @@ static void text_dealloc(PyObject *object)
 		struct text_part *part = &self->parts[i];
 
 		text_events_free(&part->events);
+		text_names_free(&part->names);
+		free(part->keys);
 		calls_free(&part->calls);
 		tasks_free(&part->tasks);
 		losts_free(&part->losts);
-		arena_free(&part->names);
+		arena_free(&part->texts);
 		free(part->lives);
 	}
 	free(self->parts);
@@ -224,16 +226,25 @@ static PyObject *text_feed(PyObject *object, PyObject *arg)
 static bool events_into(Text *self, PyObject *events)
 {
 	for (int i = 0; i < self->threads; i++) {
-		struct text_events *t = &self->parts[i].events;
+		struct text_part *part = &self->parts[i];
 
-		for (size_t k = 0; k < t->size; k++) {
-			struct text_event *e = &t->slots[k];
+		for (size_t k = 0; k < part->keys_used; k++) {
+			struct text_key *key = &part->keys[k];
+			struct text_event event = {.hash = mix(key->key)};
+			uint64_t packed = key->key - 1;
+			bool fresh;
+			struct text_event *found = text_events_find(&part->events, &event, &fresh);
 
-			if (e->hash && e->count &&
-			    !count_into(events,
-					Py_BuildValue("(iy#i)", e->tid, (const char *)e->name,
-						      (Py_ssize_t)e->length, e->context),
-					e->count))
+			if (!found) {
+				PyErr_NoMemory();
+				return false;
+			}
+			if (!count_into(events,
+					Py_BuildValue("(iy#i)", (int)(packed >> 33),
+						      (const char *)key->name,
+						      (Py_ssize_t)key->length,
+						      (int)(packed >> 30 & 7)),
+					found->count))
 				return false;
 		}
 	}
