@@ -97,6 +97,7 @@ def load(path: Path) -> Footprint:
     return derive(capture)
 
 
+@readers.uncollected()
 def attribute(
     manifest: Manifest, readings: Sequence[Reading], system: System, atlas: Atlas
 ) -> tuple[Footprint, flow.Chart]:

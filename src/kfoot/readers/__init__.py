@@ -100,12 +100,12 @@ def read(
     in no known format or of which nothing can be used.
     """
     options = options or Options()
-    with _uncollected():
+    with uncollected():
         return [reader(name).read(group, options) for name, group in groups(paths, format)]
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Without Python's search for cycles: reading makes none, but so many tuples that looking
     through them again and again takes a fifth of the time."""
     was = gc.isenabled()
