@@ -51,7 +51,10 @@ def build(into: Path) -> dict[str, str]:
         for name, target in ARCHITECTURES.items():
             done = into / f"{program.name.removesuffix('.bpf.c')}.{name}.bpf.o"
             subprocess.run(
-                [clang, *FLAGS, f"-D__TARGET_ARCH_{target}", "-c", program.name, "-o", str(done)],
+                [
+                    *(clang, *FLAGS, f"-ffile-prefix-map={SOURCES}=.", "-fdebug-compilation-dir=."),
+                    *(f"-D__TARGET_ARCH_{target}", "-c", program.name, "-o", str(done)),
+                ],
                 cwd=SOURCES,
                 check=True,
             )

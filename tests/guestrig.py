@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 CACHE = Path(os.environ.get("KFOOT_GUEST_CACHE", Path.home() / ".cache" / "kfoot-guests"))
+ROOT = Path(__file__).resolve().parent.parent
 _MODULES = ("virtio_pci", "9pnet_virtio", "9p")
 _INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -28,6 +29,7 @@ P=trans=virtio,version=9p2000.L,msize=262144,cache=loose
 mount -t 9p -o $P,ro hostroot /host
 for d in proc sys dev; do mount --rbind /$d /host/$d; done
 mount -t tmpfs tmp /host/tmp; mkdir /host/tmp/share; mount -t 9p -o $P share /host/tmp/share
+case {root} in /tmp/*) mkdir -p /host{root}; mount -t 9p -o $P,ro tree /host{root};; esac
 mount -t tracefs trace /host/sys/kernel/tracing
 ip link set lo up
 chroot /host /bin/sh /tmp/share/job.sh > /host/tmp/share/out.txt 2>&1
@@ -99,7 +101,7 @@ def run(kernel_folder: Path, job: str, folder: Path, *, timeout: float = 900) ->
             if path.name not in modules and line.startswith("insmod"):
                 shutil.copy(path, root / "m" / path.name)
                 modules.append(path.name)
-    (root / "init").write_text(_INIT.format(modules=" ".join(modules)))
+    (root / "init").write_text(_INIT.format(modules=" ".join(modules), root=ROOT))
     (root / "init").chmod(0o755)
     (share / "job.sh").write_text(job)
     names = "\n".join(str(path.relative_to(root)) for path in root.rglob("*"))
@@ -120,6 +122,9 @@ def run(kernel_folder: Path, job: str, folder: Path, *, timeout: float = 900) ->
         *("-device", "virtio-9p-pci,fsdev=h,mount_tag=hostroot"),
         *("-fsdev", f"local,id=s,path={share},security_model=none"),
         *("-device", "virtio-9p-pci,fsdev=s,mount_tag=share"),
+        # A checkout below /tmp would be hidden by the guest's own /tmp.
+        *("-fsdev", f"local,id=t,path={ROOT},security_model=none,readonly=on"),
+        *("-device", "virtio-9p-pci,fsdev=t,mount_tag=tree"),
     ]
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout

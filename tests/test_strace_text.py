@@ -377,3 +377,20 @@ exit_group(0)                           = ?
     }  # fmt: skip
     assert errors == {("ioctl", "errno 525"): 1}
     assert [(p.pid, p.parent) for p in reading.processes] == [(7, None), (8, 0)]
+
+
+@pytest.mark.parametrize(
+    "decoration",
+    [
+        "<UNIX-STREAM:[1->2]>",
+        "<TCP:[127.0.0.1:1->10.0.0.1:80]>",
+        "</dev/null<char 1:3>>",
+        "</a file>",
+    ],
+)
+def test_a_decoration_is_read_to_its_end(decoration: str) -> None:
+    from kfoot.readers.strace_args import FD
+
+    found = FD.match(f'3{decoration}, "x", 1')
+    assert found is not None
+    assert found.group(1, 2) == ("3", decoration)
