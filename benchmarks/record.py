@@ -160,6 +160,8 @@ def table(results: dict[tuple[str, str], Result], names: list[str], tracers: lis
         cells = [results[name, tracer] for name in names]
         memory = max(cell.memory_mib for cell in cells)
         lines.append(f"| {tracer} | {' | '.join(map(str, cells))} | {memory:.0f} |")
+    if any(not cell.ratios for cell in results.values()):
+        lines.append("\n-: did not run on this host.")
     return "\n".join(lines)
 
 
