@@ -394,3 +394,31 @@ def test_a_decoration_is_read_to_its_end(decoration: str) -> None:
     found = FD.match(f'3{decoration}, "x", 1')
     assert found is not None
     assert found.group(1, 2) == ("3", decoration)
+
+
+def test_children_that_end_before_two_vforks_return_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "trace.txt"
+    path.write_text(
+        """\
+1 execve("/bin/a", ["a"], 0x1 /* 1 var */) = 0
+1 clone(child_stack=0x1, flags=CLONE_VM|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD) = 2
+1 vfork( <unfinished ...>
+2 vfork( <unfinished ...>
+12 execve("/bin/y", ["y"], 0x1 /* 1 var */ <unfinished ...>
+11 execve("/bin/x", ["x"], 0x1 /* 1 var */) = 0
+12 <... execve resumed>) = 0
+11 exit_group(0) = ?
+11 +++ exited with 0 +++
+12 exit_group(0) = ?
+12 +++ exited with 0 +++
+2 <... vfork resumed>) = 12
+1 <... vfork resumed>) = 11
+1 exit_group(0) = ?
+2 +++ exited with 0 +++
+1 +++ exited with 0 +++
+"""
+    )
+    reading = read(path)
+    assert (reading.unparsed, reading.losses) == (0, [])
+    exes = [process.exe for process in reading.processes]
+    assert sorted(exe for exe in exes if exe != "/bin/a") == ["/bin/x", "/bin/y"]

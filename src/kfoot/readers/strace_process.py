@@ -201,6 +201,10 @@ class Tree:
             self.losses.append(Loss("escaped", "a child made with CLONE_UNTRACED", 1))
             return
         known = self.threads.get(pid)
+        if known is None:
+            # A child may end before the call that made it returns: vfork waits for that.
+            guesses = (taken, *(other.child for other in self._forking))
+            known = next((child for child in guesses if child and child.tid == pid), None)
         if taken is not None and taken is known:
             return
         if taken is not None and known is None and (self._namespaced or not self._forking):
