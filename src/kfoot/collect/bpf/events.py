@@ -12,7 +12,13 @@ from collections.abc import Sequence
 
 from kfoot.collect import tracefs
 from kfoot.collect.bpf import libbpf, threads
-from kfoot.collect.bpf.layout import EVENT_COUNT, INTERRUPT_EXIT, INTERRUPT_HARD, MARK
+from kfoot.collect.bpf.layout import (
+    EVENT_COUNT,
+    INTERRUPT_EXIT,
+    INTERRUPT_HARD,
+    INTERRUPT_NONE,
+    MARK,
+)
 from kfoot.errors import RecordError
 
 CONTEXTS = ("task", "softirq", "hardirq", "nmi")
@@ -75,8 +81,12 @@ def _unmounted(name: str) -> str:
 
 
 def interrupt(event: Event) -> int | None:
-    """How an event marks the entry or exit of an interrupt, None for one that does not."""
+    """How an event marks the entry, exit or absence of an interrupt, None for one that does not."""
     system, name = event
+    if event == ("sched", "sched_switch"):
+        # No interrupt goes on across it. Should another tracer's coming or going on a tracepoint
+        # have hidden an exit from us, what follows is not taken for an interrupt for ever.
+        return INTERRUPT_NONE | INTERRUPT_EXIT
     hard = system == "irq_vectors" or name.startswith("irq_handler_") or system == "ipi"
     if not hard and name not in ("softirq_entry", "softirq_exit"):
         return None

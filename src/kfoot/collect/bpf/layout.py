@@ -29,6 +29,7 @@ ROW = struct.Struct("<IIIHHQQ")
 
 MARK = struct.pack("<I", 0x5CA1AB1E)
 """Stands in the templates where an event's number goes (src/events.h)."""
+INTERRUPT_NONE = 1 << 28
 INTERRUPT_HARD = 1 << 29
 INTERRUPT_EXIT = 1 << 30
 

@@ -249,6 +249,11 @@ int on_interrupt(u64 *ctx)
 	asm volatile("%0 = " MARK : "=r"(mark));
 	if (!depth)
 		return 0;
+	if (mark & (1 << 28)) {
+		/* A task switch is in no interrupt: an entry whose exit was missed ends here. */
+		depth->hard = 0;
+		depth->soft = 0;
+	}
 	which = mark & (1 << 29) ? &depth->hard : &depth->soft;
 	if (!(mark & (1 << 30)))
 		++*which;

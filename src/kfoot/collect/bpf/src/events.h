@@ -77,7 +77,7 @@ int on_event(u64 *ctx)
 	return 0;
 }
 
-/* Entry (bit 30 clear) or exit of an interrupt, hard (bit 29) or soft. */
+/* Entry (bit 30 clear) or exit of an interrupt, hard (bit 29) or soft; or proof of none (28). */
 SEC("raw_tp/any")
 int on_interrupt(u64 *ctx)
 {
@@ -88,6 +88,11 @@ int on_interrupt(u64 *ctx)
 	asm volatile("%0 = " MARK : "=r"(mark));
 	if (!depth)
 		return 0;
+	if (mark & (1 << 28)) {
+		/* A task switch is in no interrupt: an entry whose exit was missed ends here. */
+		depth->hard = 0;
+		depth->soft = 0;
+	}
 	which = mark & (1 << 29) ? &depth->hard : &depth->soft;
 	if (!(mark & (1 << 30)))
 		++*which;
