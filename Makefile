@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.kfoot-ready
 NATIVE := $(wildcard src/kfoot/native/*.[ch])
 
-.PHONY: setup demo test bench lint bpf clean
+.PHONY: setup test-packages demo test bench lint bpf clean
 
 setup: $(STAMP)
 
@@ -15,15 +15,16 @@ $(STAMP): pyproject.toml setup.py $(NATIVE)
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev,sql]'
 	touch $@
 
+test-packages:
+	sh scripts/packages.sh test
+
 demo: setup
 	$(PY) examples/openaps/demo.py --out demo
 
-test: setup
-	sh scripts/packages.sh test
+test: test-packages setup
 	$(PY) -m pytest -q -n auto --dist loadfile $(if $(FAST),-m "not slow") $(ARGS)
 
-bench: setup
-	sh scripts/packages.sh test
+bench: test-packages setup
 	$(PY) benchmarks/run.py
 
 lint: setup

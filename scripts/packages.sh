@@ -2,8 +2,8 @@
 # Install the Debian packages that are missing, if root and apt-get are here; say so otherwise.
 # usage: packages.sh run|test
 set -u
-RUN="strace graphviz libbpf1"
-TEST="$RUN gcc libc6-dev gcc-multilib trace-cmd linux-perf mawk perl xz-utils chromium busybox-static
+RUN="python3-venv strace graphviz libbpf1"
+TEST="$RUN gcc libc6-dev python3-dev gcc-multilib trace-cmd linux-perf mawk perl xz-utils chromium busybox-static
   cpio kmod qemu-system-x86 seabios openssh-server openssh-client sqlite3 git curl
   linux-source"
 case "${1:-run}" in
