@@ -129,6 +129,8 @@ def test_signals_are_as_before_afterwards() -> None:
 INTERRUPTED = """
 import os, signal
 from kfoot.collect.supervise import Workload, resolve
+# Tests may be run in the background, where a shell has SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 workload = Workload(resolve("true"), ["true"])
 workload.start()
 workload.release()
@@ -141,7 +143,12 @@ print(ended.exit_status, workload.interrupted)
 def test_waits_for_what_outlives_the_command_until_interrupted() -> None:
     # In a process of its own: a SIGINT that is not caught must not end the tests.
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED], env=ENV, capture_output=True, text=True, check=False
+        [sys.executable, "-c", INTERRUPTED],
+        env=ENV,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert (done.stdout, done.returncode) == ("0 True\n", 0), done.stderr
 
