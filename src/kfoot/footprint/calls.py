@@ -65,15 +65,11 @@ def tabulate(
                 if index is None or key.outcome == "EBADF":
                     continue
                 thing = resolved[index]
-                if thing.kind == "path":
-                    # A name that was never opened names nothing that lives in the kernel: the
-                    # lookup was refused before any filesystem's own object was acted on.
-                    place = NOWHERE
-                else:
-                    place = thing.place
-                    tiers.add(
-                        "dispatched", place, count.calls, "object", f"{thing.kind} {thing.name}"
-                    )
+                # A name that was never opened names nothing that lives in the kernel: the lookup
+                # was refused before any filesystem's own object was acted on.
+                if thing.kind != "path":
+                    label = f"{thing.kind} {thing.name}"
+                    tiers.add("dispatched", thing.place, count.calls, "object", label)
                 seen = things.get((thing.kind, thing.name))
                 if seen is None:
                     seen = things[thing.kind, thing.name] = (thing, Counter())

@@ -14,6 +14,7 @@ from kfoot.readers.reading import EventKey, Reading
 
 _SYSCALL_EVENT = ("sys_enter_", "sys_exit_")
 _ENTRY = ("syscalls", "raw_syscalls")
+"""They say that a call was entered, which the entered tier has counted already."""
 
 
 def tabulate(
@@ -45,10 +46,7 @@ def tabulate(
         place = places[system, name]
         in_task = counts["task"] + counts["unknown"]
         label = f"{system or '?'}:{name}"
-        if system in _ENTRY and place.area is not None:
-            # They say that a call was entered, which the entered tier has counted already.
-            pass
-        elif in_task:
+        if in_task and (system not in _ENTRY or place.area is None):
             tiers.add("traced", place, in_task, "event", label)
         elif place.area is None:
             tiers.miss("event", label, counts["interrupt"])
