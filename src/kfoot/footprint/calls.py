@@ -134,19 +134,21 @@ def tabulate(
 def _over_processes(reading: Reading) -> Iterable[tuple[CallKey, CallCount]]:
     """The calls summed over processes of one ABI, each under the key of the first: a footprint
     keeps processes apart elsewhere, and there may be thousands that did the same."""
-    abis = [process.abi for process in reading.processes]
-    found: dict[tuple[object, ...], tuple[CallKey, CallCount]] = {}
+    of_abi: dict[str | None, dict[tuple[object, ...], CallCount]] = {}
+    tables = [of_abi.setdefault(process.abi, {}) for process in reading.processes]
+    found: list[tuple[CallKey, CallCount]] = []
     for key, count in reading.calls.items():
-        same = (abis[key.process], *key[1:])
-        known = found.get(same)
-        if known is None:
-            found[same] = key, CallCount(count.calls, count.time_ns)
+        table = tables[key[0]]
+        same = key[1:]
+        total = table.get(same)
+        if total is None:
+            total = table[same] = CallCount(count.calls, count.time_ns)
+            found.append((key, total))
             continue
-        total = known[1]
         total.calls += count.calls
         if count.time_ns is not None:
             total.time_ns = (total.time_ns or 0) + count.time_ns
-    return found.values()
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,18 +19,24 @@ AT_LEAST = "repeat, at least"
 
 
 def unordered(reading: Reading) -> dict[int, list[Step]]:
-    """Calls that are counted but have no place in the order, by process image, as steps. Empty
-    when order and counts do not fit together (then nothing is known of single calls)."""
+    """Calls that are counted but have no place in the order, by process image (of those that have
+    a step in the order), as steps. Empty when order and counts do not fit together (then nothing
+    is known of single calls)."""
     if not reading.steps_cut:
         return {}
+    drawn = {step.process for step in reading.steps}
+    """A trace may have thousands of images and calls of each; only those in the order are drawn."""
     left: dict[_Kind, int] = {}
     for key, count in reading.calls.items():
-        kind = _kind(key)
-        left[kind] = left.get(kind, 0) + count.calls
+        if key.process in drawn:
+            kind = _kind(key)
+            left[kind] = left.get(kind, 0) + count.calls
     for step in reading.steps:
         kind = _kind(step)
         left[kind] = left.get(kind, 0) - step.times
-    if any(number < 0 for number in left.values()) or sum(left.values()) != reading.steps_cut:
+    calls = sum(count.calls for count in reading.calls.values())
+    ordered = sum(step.times for step in reading.steps)
+    if any(number < 0 for number in left.values()) or calls - ordered != reading.steps_cut:
         return {}
     found: dict[int, list[Step]] = {}
     for (process, name, nr, abi, thing, request, outcome), number in left.items():

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, zip_longest
+from itertools import groupby, islice, zip_longest
+from operator import eq
+from typing import NamedTuple
 
 PERIOD = 16
 """Longest loop body looked for."""
@@ -125,14 +127,15 @@ def files_text(body: Sequence[Node]) -> str:
 
 def fold(nodes: list[Node], run: int) -> list[Node]:
     """The sequence with repetition folded, at most ``MAX_NODES`` long."""
-    nodes = _loops(nodes, 1, run)
+    numbers: dict[Key, int] = {}
+    line = _loops(_Line(nodes, [_number(numbers, node) for node in nodes]), 1, numbers, run)
     period = 2
     while period <= PERIOD:
-        shorter = _loops(_loops(nodes, period, run), 1, run)
+        shorter = _loops(_loops(line, period, numbers, run), 1, numbers, run)
         # A fold may have made a shorter period possible: inner loops first, then outer ones.
-        period = 2 if len(shorter) < len(nodes) else period + 1
-        nodes = shorter
-    return _cut(nodes, run)
+        period = 2 if len(shorter.nodes) < len(line.nodes) else period + 1
+        line = shorter
+    return _cut(line.nodes, run)
 
 
 def fold_uses(nodes: list[Node], run: int) -> list[Node]:
@@ -239,28 +242,44 @@ def _common(values: Iterable[str | None]) -> str | None:
     return found.most_common(1)[0][0] if found else None
 
 
-def _loops(nodes: list[Node], period: int, run: int) -> list[Node]:
+class _Line(NamedTuple):
+    """A sequence of nodes with a number for each: what is equal for folding has equal numbers.
+    Absorbing a node of the same number changes no number."""
+
+    nodes: list[Node]
+    numbers: list[int]
+
+
+def _number(numbers: dict[Key, int], node: Node) -> int:
+    return numbers.setdefault(node.exact, len(numbers))
+
+
+def _loops(line: _Line, period: int, numbers: dict[Key, int], run: int) -> _Line:
     """Neighbouring repetitions of ``period`` nodes folded, left to right."""
-    numbers: dict[Key, int] = {}
-    keys = [numbers.setdefault(node.exact, len(numbers)) for node in nodes]
-    result: list[Node] = []
+    nodes, keys = line
+    # Most lines repeat with no period at all: found out without looking at each node by itself.
+    if not any(map(eq, keys, islice(keys, period, None))):
+        return line
+    result = _Line([], [])
     at = 0
     while at < len(nodes):
         rounds = 1
-        body = keys[at : at + period]
-        while keys[at + rounds * period : at + (rounds + 1) * period] == body:
-            rounds += 1
-        if rounds == 1 or len(body) < period:
-            result.append(nodes[at])
+        if keys[at : at + 1] == keys[at + period : at + period + 1]:
+            body = keys[at : at + period]
+            while keys[at + rounds * period : at + (rounds + 1) * period] == body:
+                rounds += 1
+        if rounds == 1:
+            result.nodes.append(nodes[at])
+            result.numbers.append(keys[at])
             at += 1
             continue
         first = nodes[at : at + period]
         for offset, node in enumerate(nodes[at + period : at + rounds * period]):
             first[offset % period].absorb(node)
-        if period == 1:
-            result += first
-        else:
-            result.append(_loop(first, rounds, run))
+        if period > 1:
+            first = [_loop(first, rounds, run)]
+        result.nodes.extend(first)
+        result.numbers.extend(_number(numbers, node) for node in first)
         at += rounds * period
     return result
 

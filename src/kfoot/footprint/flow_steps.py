@@ -17,7 +17,7 @@ from typing import NamedTuple
 from kfoot.footprint.flow_counts import place, unordered
 from kfoot.footprint.flow_fold import Node, fold, fold_files, fold_uses, gather
 from kfoot.footprint.flow_kinds import absent, kind_of, loader_file, normal_error
-from kfoot.readers.reading import Process, Reading, Step
+from kfoot.readers.reading import Object, Process, Reading, Step
 
 
 class Named(NamedTuple):
@@ -80,6 +80,7 @@ def runs_of(reading: Reading, namer: Namer = bare_namer) -> list[Run]:
     for step in reading.steps:
         steps.setdefault(step.process, []).append(step)
     followed = _execs(reading.processes)
+    looks = _Looks(reading, namer)
     beyond = unordered(reading)
     forks = Counter(
         process.parent
@@ -97,7 +98,7 @@ def runs_of(reading: Reading, namer: Namer = bare_namer) -> list[Run]:
             continue
         before = ahead.pop(index, [])
         left = [*rest.pop(index, []), *beyond.get(index, [])]
-        run = _run(reading, index, (before, found, left), bool(forks[index]), namer)
+        run = _run(reading, index, (before, found, left), bool(forks[index]), looks)
         if after is not None and all(node.kind == "start" for node in run.nodes):
             # An interpreter's launcher (env, a wrapper) that only became the next program.
             ahead.setdefault(after, []).extend([*before, *found])
@@ -153,7 +154,7 @@ def _run(
     index: int,
     parts: tuple[list[Step], list[Step], list[Step]],
     forks: bool,
-    namer: Namer,
+    looks: _Looks,
 ) -> Run:
     """``parts``: what led to the image, its own steps, and calls beyond the recorded order."""
     before, steps, left = parts
@@ -162,7 +163,7 @@ def _run(
     inherited = process.parent is not None and _is_fork(reading.processes, index)
     if inherited and not before:
         run.command += " (child)"
-    drawn = _Drawer(reading, run, forks, namer, [*before, *steps])
+    drawn = _Drawer(looks, run, forks, [*before, *steps])
     start = [node for step in before if (node := drawn.leaf(step)) is not None]
     rest = steps
     if not inherited or before:
@@ -189,11 +190,49 @@ def _run(
     return run
 
 
-def _path(reading: Reading, step: Step) -> str | None:
+class _Look(NamedTuple):
+    """What equal steps have in common."""
+
+    named: Named
+    kind: str
+    path: str | None
     """The name of what the step acted on, made equal between runs; None when there is none."""
-    if step.object is None:
-        return None
-    target = reading.objects[step.object]
+    text: str
+    """Caption of its box."""
+
+
+class _Looks(dict[tuple[object, ...], _Look]):
+    """The looks of a reading's steps, each worked out once."""
+
+    def __init__(self, reading: Reading, namer: Namer):
+        super().__init__()
+        self._reading, self._namer = reading, namer
+        self._paths: dict[int, str | None] = {}
+
+    def of(self, step: Step) -> _Look:
+        key = (step.name, step.nr, step.abi, step.object, step.request)
+        look = self.get(key)
+        if look is None:
+            look = self[key] = self._new(step)
+        return look
+
+    def _new(self, step: Step) -> _Look:
+        named = self._namer(self._reading, step)
+        kind = kind_of(named.call)
+        path = None
+        if step.object is not None:
+            if step.object not in self._paths:
+                self._paths[step.object] = _path(self._reading.objects[step.object])
+            path = self._paths[step.object]
+        text = named.call if kind != "ioctl" else f"ioctl {named.request or '?'}"
+        if path is not None:
+            text = f"{text} {path}"
+        elif kind in ("read", "write", "close", "lock", "ioctl"):
+            text = f"{text} (unnamed descriptor)"
+        return _Look(named, kind, path, text)
+
+
+def _path(target: Object) -> str | None:
     name = target.name
     for pattern, word in _MOVING:
         name = pattern.sub(word, name)
@@ -208,15 +247,11 @@ def _path(reading: Reading, step: Step) -> str | None:
 class _Drawer:
     """Turns the steps of one image into leaf nodes and counts what it leaves out."""
 
-    def __init__(
-        self, reading: Reading, run: Run, forks: bool, namer: Namer, steps: Sequence[Step]
-    ):
-        self.reading = reading
+    def __init__(self, looks: _Looks, run: Run, forks: bool, steps: Sequence[Step]):
         self.run = run
         self.forks = forks
-        self.namer = namer
+        self.look = looks.of
         self.last = steps[-1]
-        self.names: dict[tuple[object, ...], Named] = {}
         self.searched = self._searches(steps)
 
     def start_length(self, steps: list[Step]) -> int:
@@ -224,9 +259,8 @@ class _Drawer:
         that is, before the first that cannot be."""
         length = 0
         for number, step in enumerate(steps):
-            call = self.named(step).call
-            kind = kind_of(call)
-            path = _path(self.reading, step)
+            named, kind, path, _ = self.look(step)
+            call = named.call
             if kind == "quiet" or (kind == "process" and "exec" in call):
                 length = number + 1
             elif kind in ("open", "read", "look", "close") and path and path.startswith("/"):
@@ -248,25 +282,26 @@ class _Drawer:
         or found in another one, and paths that were found with another extension (modules).
         """
         missed: dict[str, set[str]] = {}
-        found: set[str] = set()
+        seen: set[str] = set()
         for step in steps:
-            path = _path(self.reading, step)
-            if path is None:
+            look = self.look(step)
+            if look.path is None:
                 continue
-            if absent(self.named(step).call, step.outcome):
-                missed.setdefault(basename(path), set()).add(path)
+            if absent(look.named.call, step.outcome):
+                missed.setdefault(basename(look.path), set()).add(look.path)
             elif step.outcome == "ok":
-                found.update((path, basename(path), splitext(path)[0], dirname(path)))
+                seen.add(look.path)
+        if not missed:
+            return set()
+        found = {part for path in seen for part in _parts(path)}
         names = {name for name, places in missed.items() if len(places) > 1 or name in found}
         every = {path for places in missed.values() for path in places}
         return names | {path for path in every if path in found or splitext(path)[0] in found}
 
     def folded(self, step: Step) -> bool:
         """Whether the step is counted instead of drawn; counts it."""
-        named = self.named(step)
+        named, kind, path, _ = self.look(step)
         call = named.call
-        kind = kind_of(call)
-        path = _path(self.reading, step)
         if step.outcome not in ("ok", "never") and self._expected(step, call, path, named.request):
             self.run.expected[f"{call} {step.outcome}"] += step.times
             return True
@@ -291,14 +326,7 @@ class _Drawer:
 
     def leaf(self, step: Step) -> Node:
         """The step as a node of run 0."""
-        named = self.named(step)
-        kind = kind_of(named.call)
-        path = _path(self.reading, step)
-        text = named.call if kind != "ioctl" else f"ioctl {named.request or '?'}"
-        if path is not None:
-            text = f"{text} {path}"
-        elif kind in ("read", "write", "close", "lock", "ioctl"):
-            text = f"{text} (unnamed descriptor)"
+        named, kind, path, text = self.look(step)
         return Node(
             text,
             kind,
@@ -309,9 +337,6 @@ class _Drawer:
             {0: Counter({step.outcome: step.times})},
         )
 
-    def named(self, step: Step) -> Named:
-        """What the namer says, asked once for equal steps."""
-        key = (step.name, step.nr, step.abi, step.object, step.request)
-        if key not in self.names:
-            self.names[key] = self.namer(self.reading, step)
-        return self.names[key]
+
+def _parts(path: str) -> tuple[str, str, str, str]:
+    return path, basename(path), splitext(path)[0], dirname(path)

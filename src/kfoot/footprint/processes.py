@@ -6,7 +6,7 @@ does not change with the number of forks it took.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -30,7 +30,7 @@ def tabulate(readings: Sequence[tuple[Reading, Own]]) -> list[Row]:
     folded into what it executed."""
     root = _Node(("", ()))
     for reading, own in readings:
-        calls: Counter[int] = Counter()
+        calls = [0] * len(reading.processes)
         for key, count in reading.calls.items():
             calls[key.process] += count.calls
         below: dict[int | None, list[int]] = defaultdict(list)
