@@ -30,6 +30,78 @@ bool calls_into(const struct calls *table, PyObject *dict)
 	return true;
 }
 
+PyObject *event_row(struct event_rows *rows, size_t at, PyObject *event)
+{
+	PyObject *key = event ? Py_BuildValue("(Ni)", event, (int)(at % CONTEXTS)) : NULL;
+	PyObject *row = key ? PyDict_GetItemWithError(rows->events, key) : NULL;
+
+	if (key && !row && !PyErr_Occurred()) {
+		row = PyDict_New();
+		if (row && PyDict_SetItem(rows->events, key, row))
+			Py_CLEAR(row);
+		Py_XDECREF(row); /* the dict has it */
+	}
+	Py_XDECREF(key);
+	return rows->rows[at] = row;
+}
+
+/* One EventKey; the garbage collector is spared it, as it is a plain tuple of texts and numbers. */
+static PyObject *event_key(PyTypeObject *type, allocfunc alloc, PyObject *head, PyObject *process)
+{
+	PyObject *key = alloc(type, 4);
+	bool plain = PyLong_CheckExact(process);
+
+	for (Py_ssize_t i = 0; key && i < 4; i++) {
+		PyObject *part = i < 3 ? PyTuple_GetItem(head, i) : process;
+
+		plain = plain && (i == 3 || part == Py_None || PyUnicode_CheckExact(part));
+		Py_INCREF(part);
+		PyTuple_SetItem(key, i, part);
+	}
+	if (key && plain)
+		PyObject_GC_UnTrack(key);
+	return key;
+}
+
+/* event_keys(EventKey, (system, name, context), {tid: count}, {tid: process}, found): adds to
+ * `found`, a dict of EventKey to count, what `ftrace_tally._events` adds for one event. */
+static PyObject *event_keys(PyObject *Py_UNUSED(module), PyObject *args)
+{
+	PyObject *type, *head, *by_task, *processes, *found, *tid, *count;
+	Py_ssize_t at = 0;
+
+	if (!PyArg_ParseTuple(args, "OO!O!O!O!", &type, &PyTuple_Type, &head, &PyDict_Type,
+			      &by_task, &PyDict_Type, &processes, &PyDict_Type, &found))
+		return NULL;
+	if (!PyType_Check(type) || !PyType_IsSubtype((PyTypeObject *)type, &PyTuple_Type) ||
+	    PyTuple_Size(head) != 3) {
+		PyErr_SetString(PyExc_TypeError, "a tuple's type and a head of three");
+		return NULL;
+	}
+	allocfunc alloc = (allocfunc)PyType_GetSlot((PyTypeObject *)type, Py_tp_alloc);
+
+	while (PyDict_Next(by_task, &at, &tid, &count)) {
+		PyObject *process = PyDict_GetItemWithError(processes, tid);
+
+		if (!process) {
+			if (!PyErr_Occurred())
+				PyErr_SetObject(PyExc_KeyError, tid);
+			return NULL;
+		}
+		PyObject *key = event_key((PyTypeObject *)type, alloc, head, process);
+		PyObject *before = key ? PyDict_GetItemWithError(found, key) : NULL;
+		PyObject *sum = NULL;
+
+		if (before)
+			sum = PyNumber_Add(before, count);
+		else if (key && !PyErr_Occurred())
+			sum = Py_NewRef(count);
+		if (!put(found, key, sum))
+			return NULL;
+	}
+	return none();
+}
+
 static int fill(PyObject *module)
 {
 	static PyType_Spec *const specs[] = {&text_spec, &ring_spec, &strace_spec};
@@ -47,6 +119,7 @@ static int fill(PyObject *module)
 }
 
 static PyMethodDef methods[] = {
+	{"event_keys", event_keys, METH_VARARGS, "Counts of one event, by process."},
 	{"strace_counts", strace_counts, METH_VARARGS, "Calls by task and name in strace text."},
 	{0},
 };

@@ -39,24 +39,27 @@ static inline uint8_t context_of(uint8_t flags)
 	return flags & 0x40 ? NMI : flags & 0x08 ? HARDIRQ : flags & 0x10 ? SOFTIRQ : TASK;
 }
 
-bool ring_index(struct stream *stream, const struct ring_plan *plan)
+bool ring_begin(struct stream *stream, const struct ring_plan *plan)
 {
 	size_t rest = stream->size % plan->page;
-	uint64_t start = 0;
 
 	stream->pages = stream->size / plan->page + (rest >= plan->data);
 	stream->start = malloc((stream->pages + 1) * sizeof *stream->start);
-	if (!stream->start)
-		return false;
-	for (size_t k = 0; k < stream->pages; k++) {
-		uint64_t stamp = u64(stream->base + k * plan->page);
+	return stream->start;
+}
 
-		if (stamp > start)
-			start = stamp;
-		stream->start[k] = start;
-	}
+void ring_stamps(struct stream *stream, const struct ring_plan *plan, size_t from, size_t to)
+{
+	for (size_t k = from; k < to; k++)
+		stream->start[k] = u64(stream->base + k * plan->page);
+}
+
+void ring_index(struct stream *stream)
+{
+	for (size_t k = 1; k < stream->pages; k++)
+		if (stream->start[k] < stream->start[k - 1])
+			stream->start[k] = stream->start[k - 1];
 	stream->start[stream->pages] = END_OF_TIME;
-	return true;
 }
 
 /* Goes through the records of one page. */
@@ -175,8 +178,8 @@ static inline bool page_next(struct page *page, struct record *r)
 
 static bool counts_grow(struct counts *t)
 {
-	size_t size = t->size ? t->size * 2 : 1024;
-	struct ring_event *slots = calloc(size, sizeof *slots);
+	size_t size = t->size ? t->size * 4 : 4096;
+	struct ring_event *slots = zeroed(size, sizeof *slots);
 
 	if (!slots)
 		return false;
@@ -195,32 +198,65 @@ static bool counts_grow(struct counts *t)
 	return true;
 }
 
-static inline bool count(struct counts *t, int32_t tid, uint16_t id, uint8_t context)
+static bool count_settled(struct counts *t, const struct ring_event *event)
 {
-	uint64_t key = ((uint64_t)(uint32_t)tid << 19 | (uint64_t)id << 3 | context) + 1;
-	size_t at = mix(key) & (t->size - 1);
+	if (!t->size && !counts_grow(t))
+		return false;
+	size_t at = mix(event->hash) & (t->size - 1);
 
 	for (;; at = (at + 1) & (t->size - 1)) {
-		if (t->slots[at].hash == key) {
-			t->slots[at].count++;
+		if (t->slots[at].hash == event->hash) {
+			t->slots[at].count += event->count;
 			return true;
 		}
 		if (!t->slots[at].hash)
 			break;
 	}
-	t->slots[at].hash = key;
-	t->slots[at].count = 1;
+	t->slots[at] = *event;
 	return ++t->used * 2 < t->size || counts_grow(t);
 }
 
-static bool number(const struct special *s, const struct field *f, int64_t *value)
+static inline bool count(struct counts *t, int32_t tid, uint16_t id, uint8_t context)
+{
+	uint64_t key = ((uint64_t)(uint32_t)tid << 19 | (uint64_t)id << 3 | context) + 1;
+	struct ring_event *hot = &t->hot[(id ^ context << 7 ^ (uint32_t)tid * 13) % HOT];
+
+	if (hot->hash == key) {
+		hot->count++;
+		return true;
+	}
+	bool fine = !hot->hash || count_settled(t, hot);
+
+	*hot = (struct ring_event){.hash = key, .count = 1};
+	return fine;
+}
+
+bool ring_settle(struct counts *counts)
+{
+	bool fine = true;
+
+	for (size_t i = 0; i < HOT && fine; i++)
+		fine = !counts->hot[i].hash || count_settled(counts, &counts->hot[i]);
+	memset(counts->hot, 0, sizeof counts->hot);
+	return fine;
+}
+
+static inline bool number(const struct special *s, const struct field *f, int64_t *value)
 {
 	uint64_t v = 0;
 
-	if ((f->size != 1 && f->size != 2 && f->size != 4 && f->size != 8) ||
-	    f->offset > s->length || f->size > s->length - f->offset)
+	if (f->offset > s->length || f->size > s->length - f->offset)
 		return false;
-	memcpy(&v, s->data + f->offset, f->size);
+	const uint8_t *p = s->data + f->offset;
+
+	if (f->size == 8)
+		v = u64(p);
+	else if (f->size == 4)
+		v = u32(p);
+	else if (f->size == 1 || f->size == 2)
+		memcpy(&v, p, f->size);
+	else
+		return false;
 	if (f->is_signed && f->size < 8 && v >> (f->size * 8 - 1))
 		v |= ~0ull << (f->size * 8);
 	*value = (int64_t)v;
@@ -274,6 +310,8 @@ static void scan_stream(struct ring_worker *worker, const struct window *w, int 
 	struct specials *specials = &worker->specials[index];
 	struct damage *damage = &worker->damage[index];
 	size_t low = 0, high = stream->pages;
+	uint64_t first = 0, last = 0;
+	bool any = false, fine = true;
 
 	specials->used = 0;
 	while (low < high) { /* the first page that may reach into the window */
@@ -292,14 +330,18 @@ static void scan_stream(struct ring_worker *worker, const struct window *w, int 
 		if (!(start < w->to || w->last))
 			break;
 		page_begin(&page, stream, k, plan);
+		/* Of most pages every record counts: they are in the window as a whole. */
+		bool whole = start >= w->from && (page.end < w->to || w->last) &&
+			     page.end <= plan->until && !plan->has_gate;
+
 		while (page_next(&page, &r)) {
-			if (!in_window(w, r.ns)) {
+			if (!whole && !in_window(w, r.ns)) {
 				if (r.ns < w->from || start >= w->from)
 					continue;
 				break;
 			}
 			damage->disordered += r.disordered;
-			if (r.ns > plan->until)
+			if (!whole && r.ns > plan->until)
 				continue;
 			if (r.length < COMMON) {
 				damage->corrupt++;
@@ -310,20 +352,18 @@ static void scan_stream(struct ring_worker *worker, const struct window *w, int 
 
 			memcpy(&id, r.data, 2);
 			memcpy(&tid, r.data + 4, 4);
-			if (plan->has_gate && tid == plan->gate && r.ns < plan->gate_from)
+			if (!whole && plan->has_gate && tid == plan->gate &&
+			    r.ns < plan->gate_from)
 				continue;
-			if (!worker->any || r.ns < worker->first)
-				worker->first = r.ns;
-			if (!worker->any || r.ns > worker->last)
-				worker->last = r.ns;
-			worker->any = true;
-			worker->out_of_memory |=
-				!count(&worker->counts, tid, id, context_of(r.data[2]));
-			if (id == plan->enter || id == plan->leave ||
-			    plan->lives[id >> 3] >> (id & 7) & 1)
-				worker->out_of_memory |= !keep_special(specials, &r, tid, id);
-			if (worker->out_of_memory)
-				return;
+			if (!any)
+				first = r.ns; /* times of one CPU run forward */
+			any = true;
+			last = r.ns;
+			fine = count(&worker->counts, tid, id, context_of(r.data[2]));
+			if (plan->specials[id >> 3] >> (id & 7) & 1)
+				fine = fine && keep_special(specials, &r, tid, id);
+			if (!fine)
+				goto out;
 		}
 		if (in_window(w, start)) { /* at home here: what concerns the page as a whole */
 			damage->missed = add_to(damage->missed, page.missed);
@@ -331,6 +371,13 @@ static void scan_stream(struct ring_worker *worker, const struct window *w, int 
 			damage->corrupt += page.corrupt;
 		}
 	}
+out:
+	worker->out_of_memory |= !fine;
+	if (any && (!worker->any || first < worker->first))
+		worker->first = first;
+	if (any && (!worker->any || last > worker->last))
+		worker->last = last;
+	worker->any |= any;
 }
 
 static void take_special(struct ring_worker *worker, struct window *w, const struct special *s,
@@ -401,8 +448,6 @@ void ring_scan(struct ring_worker *worker, struct window *w)
 {
 	size_t n = 0;
 
-	if (!worker->counts.size && !counts_grow(&worker->counts))
-		worker->out_of_memory = true;
 	for (int i = 0; i < worker->stream_count && !worker->out_of_memory; i++) {
 		scan_stream(worker, w, i);
 		worker->heads[i] = 0;

@@ -19,7 +19,7 @@ struct ring_plan {
 	uint64_t until, gate_from;
 	int32_t gate;
 	bool has_gate;
-	uint8_t lives[8192]; /* bit per event number */
+	uint8_t specials[8192]; /* bit per event number: on whose order something depends */
 };
 
 struct damage {
@@ -74,8 +74,15 @@ struct window {
 	size_t lives_used, lives_size;
 };
 
-/* Counts by (tid, number, context); its own table, because every record comes by here. */
+/*
+ * Counts by (tid, number, context); its own table, because every record comes by here. A task on a
+ * processor makes the same few kinds of records again and again: they are counted in `hot`, which
+ * stays in the nearest cache, and moved to `slots` when another kind needs the place.
+ */
+#define HOT 512
+
 struct counts {
+	struct ring_event hot[HOT];
 	struct ring_event *slots;
 	size_t size, used;
 };
@@ -93,8 +100,15 @@ struct ring_worker {
 	bool any, out_of_memory;
 };
 
-bool ring_index(struct stream *stream, const struct ring_plan *plan);
+/* A stream is made ready in three steps: room for the times of its pages (false when memory is
+ * out), the times of pages [from, to) (threads may share this, it is the first touch of every
+ * page), and all of them made to run forward. */
+bool ring_begin(struct stream *stream, const struct ring_plan *plan);
+void ring_stamps(struct stream *stream, const struct ring_plan *plan, size_t from, size_t to);
+void ring_index(struct stream *stream);
 void ring_scan(struct ring_worker *worker, struct window *window);
+/* Moves all that is in `hot` to the table; false when memory is out. */
+bool ring_settle(struct counts *counts);
 /* Gives false when the gate did not exec. */
 bool ring_gate(const struct stream *streams, int count, const struct ring_plan *plan,
 	       uint64_t *from);

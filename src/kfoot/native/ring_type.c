@@ -31,7 +31,7 @@ struct job {
 	struct ring_worker *worker;
 };
 
-static void *run(void *argument)
+static void *scan_windows(void *argument)
 {
 	struct job *job = argument;
 	Ring *ring = job->ring;
@@ -40,6 +40,41 @@ static void *run(void *argument)
 	while ((at = atomic_fetch_add(&ring->taken, 1)) < ring->window_count)
 		ring_scan(job->worker, &ring->windows[at]);
 	return NULL;
+}
+
+/* The share of one thread in the first look at every page. */
+static void *index_pages(void *argument)
+{
+	struct job *job = argument;
+	Ring *ring = job->ring;
+	size_t share = job->worker - ring->workers;
+
+	for (int i = 0; i < ring->stream_count; i++) {
+		size_t pages = ring->streams[i].pages;
+
+		ring_stamps(&ring->streams[i], &ring->plan, pages * share / ring->threads,
+			    pages * (share + 1) / ring->threads);
+	}
+	return NULL;
+}
+
+/* Runs `work` in so many threads, the caller's among them; what no thread is had for, here. */
+static void in_threads(Ring *self, int count, void *(*work)(void *))
+{
+	pthread_t threads[MOST_THREADS];
+	struct job jobs[MOST_THREADS];
+	int started = 1;
+
+	for (int i = 0; i < count; i++)
+		jobs[i] = (struct job){self, &self->workers[i]};
+	for (; started < count; started++)
+		if (pthread_create(&threads[started], NULL, work, &jobs[started]))
+			break;
+	work(&jobs[0]);
+	for (int i = started; i < count; i++)
+		work(&jobs[i]);
+	for (int i = 1; i < started; i++)
+		pthread_join(threads[i], NULL);
 }
 
 /* Windows begin at every so manieth page of the CPU with the most pages. */
@@ -85,6 +120,12 @@ static int as_field(PyObject *object, void *address)
 	return 1;
 }
 
+static void is_special(struct ring_plan *plan, unsigned long id)
+{
+	if (id <= 0xFFFF)
+		plan->specials[id >> 3] |= 1 << (id & 7);
+}
+
 static bool set_up(Ring *self, PyObject *buffers, PyObject *lives)
 {
 	Py_ssize_t count = PyList_Size(buffers), ids = PyList_Size(lives);
@@ -103,8 +144,12 @@ static bool set_up(Ring *self, PyObject *buffers, PyObject *lives)
 				PyErr_SetString(PyExc_ValueError, "event number");
 			return false;
 		}
-		self->plan.lives[id >> 3] |= 1 << (id & 7);
+		is_special(&self->plan, id);
 	}
+	if (self->plan.enter >= 0)
+		is_special(&self->plan, self->plan.enter);
+	if (self->plan.leave >= 0)
+		is_special(&self->plan, self->plan.leave);
 	self->views = calloc(count + 1, sizeof *self->views);
 	self->streams = calloc(count + 1, sizeof *self->streams);
 	self->workers = calloc(self->threads, sizeof *self->workers);
@@ -118,12 +163,17 @@ static bool set_up(Ring *self, PyObject *buffers, PyObject *lives)
 		self->view_count++;
 		self->streams[i].base = self->views[i].buf;
 		self->streams[i].size = self->views[i].len;
-		if (!ring_index(&self->streams[i], &self->plan)) {
+		if (!ring_begin(&self->streams[i], &self->plan)) {
 			PyErr_NoMemory();
 			return false;
 		}
 		self->stream_count++;
 	}
+	Py_BEGIN_ALLOW_THREADS
+	in_threads(self, self->threads, index_pages);
+	for (int i = 0; i < self->stream_count; i++)
+		ring_index(&self->streams[i]);
+	Py_END_ALLOW_THREADS
 	for (int i = 0; i < self->threads; i++) {
 		struct ring_worker *w = &self->workers[i];
 
@@ -248,23 +298,6 @@ static PyObject *ring_find_gate(PyObject *object, PyObject *Py_UNUSED(none_))
 	return any ? PyLong_FromUnsignedLongLong(from) : none();
 }
 
-static void scan_batch(Ring *self)
-{
-	pthread_t threads[MOST_THREADS];
-	struct job jobs[MOST_THREADS];
-	int started = 1;
-
-	atomic_store(&self->taken, 0);
-	for (int i = 0; i < self->threads; i++)
-		jobs[i] = (struct job){self, &self->workers[i]};
-	for (; started < self->threads && started < self->window_count; started++)
-		if (pthread_create(&threads[started], NULL, run, &jobs[started]))
-			break;
-	run(&jobs[0]);
-	for (int i = 1; i < started; i++)
-		pthread_join(threads[i], NULL);
-}
-
 /* Puts the batch's windows behind what is known so far. */
 static bool join(Ring *self)
 {
@@ -331,7 +364,9 @@ static PyObject *ring_step(PyObject *object, PyObject *Py_UNUSED(none_))
 		w->to = w->last ? UINT64_MAX : self->cuts[self->next_cut];
 	}
 	Py_BEGIN_ALLOW_THREADS
-	scan_batch(self);
+	atomic_store(&self->taken, 0);
+	in_threads(self, self->threads < self->window_count ? self->threads : self->window_count,
+		   scan_windows);
 	fine = join(self);
 	Py_END_ALLOW_THREADS
 	self->busy = false;
@@ -344,16 +379,20 @@ static PyObject *ring_step(PyObject *object, PyObject *Py_UNUSED(none_))
 	return Py_BuildValue("(dN)", (double)self->next_cut / (double)self->cut_count, lives);
 }
 
-static bool counts_into(const struct counts *counts, PyObject *events)
+static bool counts_into(const struct counts *counts, struct event_rows *rows)
 {
 	for (size_t k = 0; k < counts->size; k++) {
 		uint64_t key = counts->slots[k].hash - 1;
+		size_t at = key & 0x7FFFF; /* number and context */
 
-		if (counts->slots[k].hash &&
-		    !count_into(events,
-				Py_BuildValue("(iii)", (int)(int32_t)(uint32_t)(key >> 19),
-					      (int)(key >> 3 & 0xFFFF), (int)(key & 7)),
-				counts->slots[k].count))
+		if (!counts->slots[k].hash)
+			continue;
+		PyObject *row = rows->rows[at];
+
+		if (!row)
+			row = event_row(rows, at, PyLong_FromLong((long)(at / CONTEXTS)));
+		if (!row || !count_into(row, PyLong_FromLong((int32_t)(uint32_t)(key >> 19)),
+					counts->slots[k].count))
 			return false;
 	}
 	return true;
@@ -393,8 +432,9 @@ static PyObject *ring_end(PyObject *object, PyObject *Py_UNUSED(none_))
 	PyObject *found = NULL;
 	uint64_t first = 0, last = 0;
 	bool any = false;
+	struct event_rows rows = {0};
 
-	if (!events || !calls || !damage)
+	if (!events || !calls || !damage || !event_rows_begin(&rows, events, 1 << 16))
 		goto out;
 	for (size_t k = 0; k < self->tasks.size; k++) {
 		struct task *t = &self->tasks.slots[k];
@@ -408,7 +448,11 @@ static PyObject *ring_end(PyObject *object, PyObject *Py_UNUSED(none_))
 	for (int i = 0; i < self->threads; i++) {
 		struct ring_worker *w = &self->workers[i];
 
-		if (!counts_into(&w->counts, events) || !calls_into(&w->calls, calls))
+		if (!ring_settle(&w->counts)) {
+			PyErr_NoMemory();
+			goto out;
+		}
+		if (!counts_into(&w->counts, &rows) || !calls_into(&w->calls, calls))
 			goto out;
 		if (w->any && (!any || w->first < first))
 			first = w->first;
@@ -422,6 +466,7 @@ static PyObject *ring_end(PyObject *object, PyObject *Py_UNUSED(none_))
 			      "first", any ? PyLong_FromUnsignedLongLong(first) : none(), "last",
 			      any ? PyLong_FromUnsignedLongLong(last) : none());
 out:
+	free(rows.rows);
 	Py_XDECREF(events);
 	Py_XDECREF(calls);
 	Py_XDECREF(damage);

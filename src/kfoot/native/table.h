@@ -48,6 +48,18 @@ static inline uint64_t hash_bytes(const uint8_t *p, size_t n)
 	return h;
 }
 
+/*
+ * Zeroed memory for a table. Written, not calloc'd: a page of calloc that is read before it is
+ * written faults twice, and the second fault interrupts the other threads' processors.
+ */
+static inline void *zeroed(size_t count, size_t size)
+{
+	void *p = count > SIZE_MAX / size ? NULL : malloc(count * size);
+
+	__asm__("" : "+r"(p)); /* else the compiler makes calloc of the two */
+	return p ? memset(p, 0, count * size) : NULL;
+}
+
 /* Memory that is only ever given back as a whole. */
 struct arena {
 	struct arena_block {
@@ -101,7 +113,7 @@ static inline void arena_free(struct arena *a)
 	static inline bool name##_grow(struct name *t)                                        \
 	{                                                                                     \
 		size_t size = t->size ? t->size * 2 : 256;                                    \
-		struct entry *slots = calloc(size, sizeof *slots);                            \
+		struct entry *slots = zeroed(size, sizeof *slots);                            \
                                                                                               \
 		if (!slots)                                                                   \
 			return false;                                                         \

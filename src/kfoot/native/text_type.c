@@ -223,31 +223,40 @@ static PyObject *text_feed(PyObject *object, PyObject *arg)
 	return lives;
 }
 
+static bool part_into(struct text_part *part, PyObject *events)
+{
+	struct event_rows rows;
+	bool fine = event_rows_begin(&rows, events, part->names.used);
+
+	for (size_t k = 0; k < part->keys_used && fine; k++) {
+		struct text_key *key = &part->keys[k];
+		struct text_event event = {.hash = mix(key->key)};
+		uint64_t packed = key->key - 1;
+		size_t at = (packed & 0x3FFFFFFF) * CONTEXTS + (packed >> 30 & 7);
+		bool fresh;
+		struct text_event *found = text_events_find(&part->events, &event, &fresh);
+
+		if (!found) {
+			PyErr_NoMemory();
+			fine = false;
+			break;
+		}
+		PyObject *row = rows.rows[at];
+
+		if (!row)
+			row = event_row(&rows, at, PyBytes_FromStringAndSize(
+							   (const char *)key->name, key->length));
+		fine = row && count_into(row, PyLong_FromLong((long)(packed >> 33)), found->count);
+	}
+	free(rows.rows);
+	return fine;
+}
+
 static bool events_into(Text *self, PyObject *events)
 {
-	for (int i = 0; i < self->threads; i++) {
-		struct text_part *part = &self->parts[i];
-
-		for (size_t k = 0; k < part->keys_used; k++) {
-			struct text_key *key = &part->keys[k];
-			struct text_event event = {.hash = mix(key->key)};
-			uint64_t packed = key->key - 1;
-			bool fresh;
-			struct text_event *found = text_events_find(&part->events, &event, &fresh);
-
-			if (!found) {
-				PyErr_NoMemory();
-				return false;
-			}
-			if (!count_into(events,
-					Py_BuildValue("(iy#i)", (int)(packed >> 33),
-						      (const char *)key->name,
-						      (Py_ssize_t)key->length,
-						      (int)(packed >> 30 & 7)),
-					found->count))
-				return false;
-		}
-	}
+	for (int i = 0; i < self->threads; i++)
+		if (!part_into(&self->parts[i], events))
+			return false;
 	return true;
 }
 

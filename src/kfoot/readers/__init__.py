@@ -16,18 +16,18 @@ from kfoot.readers.base import Gatherer, Options, Reader
 from kfoot.readers.files import head
 from kfoot.readers.reading import Reading
 
-READERS: list[tuple[str, str]] = [
-    ("bpf", "kfoot.readers.bpf"),
-    ("trace-dat", "kfoot.readers.trace_dat"),
-    ("ftrace-pages", "kfoot.readers.ftrace_pages"),
-    ("ftrace-text", "kfoot.readers.ftrace_text"),
-    ("strace", "kfoot.readers.strace_text"),
-    ("strace-summary", "kfoot.readers.strace_summary"),
-    ("perf-script", "kfoot.readers.perf_script"),
-    ("babeltrace", "kfoot.readers.babeltrace"),
+READERS: list[tuple[str, str, tuple[bytes, ...]]] = [
+    ("bpf", "kfoot.readers.bpf", (b"kfootbpf", b"kfootcnt", b"{")),
+    ("trace-dat", "kfoot.readers.trace_dat", (b"\x17\x08\x44tracing",)),
+    ("ftrace-pages", "kfoot.readers.ftrace_pages", ()),
+    ("ftrace-text", "kfoot.readers.ftrace_text", ()),
+    ("strace", "kfoot.readers.strace_text", ()),
+    ("strace-summary", "kfoot.readers.strace_summary", ()),
+    ("perf-script", "kfoot.readers.perf_script", ()),
+    ("babeltrace", "kfoot.readers.babeltrace", ()),
 ]
-"""(name, module with an object ``READER``), in the order they are asked to sniff. One line each:
-("strace", "kfoot.readers.strace_text"),"""
+"""(name, module with an object ``READER``, bytes one of which its files begin with), in the order
+they are asked to sniff. A reader without such bytes is imported and asked about every file."""
 
 EXPECTED = (
     "strace text, `strace -c` tables, ftrace text, ring buffer pages with their formats, "
@@ -37,13 +37,13 @@ EXPECTED = (
 
 def reader(name: str) -> Reader:
     """The reader of a format. Raises KfootError for a name that is none."""
-    for known, module in READERS:
+    for known, module, _ in READERS:
         if known == name:
             found: Reader = importlib.import_module(module).READER
             return found
     raise KfootError(
         f"there is no reader for the format {name!r}",
-        hint=f"known are {', '.join(known for known, _ in READERS)}",
+        hint=f"known are {', '.join(known for known, _, _ in READERS)}",
     )
 
 
@@ -53,8 +53,8 @@ def sniff(path: Path) -> str | None:
     Raises InputError when it cannot be read.
     """
     first = head(path)
-    for name, _ in READERS:
-        if reader(name).sniff(path, first):
+    for name, _, begins in READERS:
+        if (not begins or first.startswith(begins)) and reader(name).sniff(path, first):
             return name
     return None
 

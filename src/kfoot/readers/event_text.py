@@ -53,8 +53,7 @@ class EventText:
             tally = self.tally
             tally.first = ns if tally.first is None else min(tally.first, ns)
             tally.last = ns if tally.last is None else max(tally.last, ns)
-        key = (tid, name, context)
-        self.tally.events[key] = self.tally.events.get(key, 0) + 1
+        self.tally.record(tid, name, context)
         self.records += 1
         return True
 

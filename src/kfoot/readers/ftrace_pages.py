@@ -48,6 +48,7 @@ _BESIDE = (
 _DESCRIPTION_BYTES = 256 << 20
 """More than any description has; a file made to exhaust memory is cut here."""
 _STATISTICS = re.compile(rb"^# cpu(\d{1,6})\n", re.M)
+_TASK = re.compile(rb"^([0-9]{1,10})\t([0-9]{1,10})\t([0-9]{1,10})\t(.*)$", re.M)
 _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 
 
@@ -213,13 +214,14 @@ def _name_tasks(folder: Path, tally: Tally) -> None:
     """Names and groups of tasks from the files beside the pages."""
     tally.late_comms.update(cmdlines(_description(folder, "saved_cmdlines.txt") or b""))
     tally.late_leaders.update(tgids(_description(folder, "saved_tgids.txt") or b""))
-    for line in (_description(folder, "tasks.txt") or b"").split(b"\n"):
-        words = line.split(b"\t", 3)
-        if len(words) == 4 and all(word.isdigit() and len(word) <= 10 for word in words[:3]):
-            tid, leader, parent = (int(word) for word in words[:3])
-            tally.leaders[tid] = leader
-            tally.parents.setdefault(leader, parent)
-            tally.early_comms[tid] = _ESCAPED.sub(lambda m: bytes.fromhex(m[1].decode()), words[3])
+    tasks = _TASK.findall(_description(folder, "tasks.txt") or b"")
+    for tid, leader, parent, comm in tasks:
+        leads = int(leader)
+        tally.leaders[int(tid)] = leads
+        tally.parents.setdefault(leads, int(parent))
+        if b"\\" in comm:
+            comm = _ESCAPED.sub(lambda m: bytes.fromhex(m[1].decode()), comm)
+        tally.early_comms[int(tid)] = comm
 
 
 def _statistics(text: bytes) -> dict[int, dict[str, int]]:

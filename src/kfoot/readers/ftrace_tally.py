@@ -6,11 +6,12 @@ native scanners fill the same ``Tally`` (see ``native.py``), so they cannot disa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kfoot.readers.errnos import errno_name
+from kfoot.readers.native import native
 from kfoot.readers.reading import (
     CallCount,
     CallKey,
@@ -98,8 +99,8 @@ class Life(NamedTuple):
 class Tally:
     """Counts by task, with everything needed to name them. Times in ns of the trace's clock."""
 
-    events: dict[tuple[int, Hashable, int], int] = field(default_factory=dict)
-    """(task, event, context): the event is a name (text) or a number (binary)."""
+    events: dict[tuple[Hashable, int], dict[int, int]] = field(default_factory=dict)
+    """(event, context) -> task -> records. The event is a name (text) or a number (binary)."""
     calls: dict[tuple[int, int, int, int], list[int]] = field(default_factory=dict)
     """(task, number, outcome, ioctl request or -1) -> [calls, ns]."""
     compat_calls: dict[tuple[int, int, int, int], list[int]] = field(default_factory=dict)
@@ -122,6 +123,13 @@ class Tally:
     last: int | None = None
     timed: bool = True
     """False: the clock counts something else than time, so durations are not measured."""
+
+    def record(self, tid: int, event: Hashable, context: int, count: int = 1) -> None:
+        """Count records of an event."""
+        by_task = self.events.get((event, context))
+        if by_task is None:
+            by_task = self.events[event, context] = {}
+        by_task[tid] = by_task.get(tid, 0) + count
 
 
 def keep_life(tally: Tally, life: Life) -> None:
@@ -202,10 +210,11 @@ def finish(
     for tid, leader in tally.late_leaders.items():
         leaders.setdefault(tid, leader)
 
-    tids = {key[0] for key in tally.events}
-    tids |= {key[0] for key in (*tally.calls, *tally.compat_calls)}
+    tids = set[int]().union(*tally.events.values())
+    tids.update(key[0] for key in (*tally.calls, *tally.compat_calls))
     group = {tid: leaders.get(tid, tid) for tid in tids}
     index = {pid: at for at, pid in enumerate(sorted(set(group.values())))}
+    process = {tid: index[pid] for tid, pid in group.items()}
     abi = native_abi(arch)
     reading = Reading(format, source, facts=Facts(arch=arch))
     for pid in index:
@@ -220,29 +229,66 @@ def finish(
                 abi=abi,
             )
         )
-    for (tid, event, context), count in tally.events.items():
-        key = EventKey(*describe(event), CONTEXTS[context], index[group[tid]])
-        reading.events[key] = reading.events.get(key, 0) + count
-    for counts, numbers_of in ((tally.calls, abi), (tally.compat_calls, _COMPAT.get(abi or ""))):
-        for (tid, nr, outcome, request), (calls, ns) in counts.items():
-            x32 = numbers_of == "x86_64" and nr > 0 and nr & _X32_BIT
-            call = CallKey(
-                process=index[group[tid]],
-                abi="x32" if x32 else numbers_of,
-                nr=nr & ~_X32_BIT if x32 else nr,
-                name=None,
-                outcome=_outcome(outcome, arch),
-                request=Request(request, None) if request >= 0 else None,
-            )
-            total = reading.calls.setdefault(call, CallCount())
-            total.calls += calls
-            if tally.timed and outcome != NEVER:
-                total.time_ns = min((total.time_ns or 0) + ns, MOST_NS)
+    reading.events = _events(tally, process, describe)
+    _calls(reading.calls, tally.calls, tally.timed, process, abi, arch)
+    compat = _COMPAT.get(abi or "")
+    _calls(reading.calls, tally.compat_calls, tally.timed, process, compat, arch)
     if tally.timed and tally.first is not None and tally.last is not None:
         reading.facts.first_s, reading.facts.last_s = tally.first / 1e9, tally.last / 1e9
     if tally.lives_cut:
         reading.losses.append(Loss("cut", f"{source}: names of tasks", tally.lives_cut))
     return reading
+
+
+def _events(
+    tally: Tally,
+    process: dict[int, int],
+    describe: Callable[[Hashable], tuple[str | None, str]],
+) -> dict[EventKey, int]:
+    """Counts by process. A busy system's trace has some hundred thousand of them: in Python they
+    are most of the time it takes to read it."""
+    found: dict[EventKey, int] = {}
+    module = native()
+    for (event, number), by_task in tally.events.items():
+        system, name = describe(event)
+        context = CONTEXTS[number]
+        if module is not None:
+            module.event_keys(EventKey, (system, name, context), by_task, process, found)
+            continue
+        for tid, count in by_task.items():
+            key = EventKey(system, name, context, process[tid])
+            found[key] = found.get(key, 0) + count
+    return found
+
+
+def _calls(
+    found: dict[CallKey, CallCount],
+    counts: Mapping[tuple[int, int, int, int], list[int]],
+    timed: bool,
+    process: Mapping[int, int],
+    abi: str | None,
+    arch: str | None,
+) -> None:
+    """Add counts by process to ``found``; the numbers are those of ``abi``."""
+    outcomes: dict[int, str] = {}
+    requests: dict[int, Request | None] = {-1: None}
+    for (tid, nr, code, asked), (calls, ns) in counts.items():
+        outcome = outcomes.get(code)
+        if outcome is None:
+            outcome = outcomes[code] = _outcome(code, arch)
+        if asked not in requests:
+            requests[asked] = Request(asked, None)
+        numbers_of = abi
+        if abi == "x86_64" and nr > 0 and nr & _X32_BIT:
+            nr, numbers_of = nr & ~_X32_BIT, "x32"
+        fields = (process[tid], numbers_of, nr, None, outcome, None, None, requests[asked])
+        key = CallKey._make(fields)
+        total = found.get(key)
+        if total is None:
+            total = found[key] = CallCount()
+        total.calls += calls
+        if timed and code != NEVER:
+            total.time_ns = min((total.time_ns or 0) + ns, MOST_NS)
 
 
 def text(raw: bytes) -> str:

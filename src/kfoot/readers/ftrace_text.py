@@ -184,8 +184,7 @@ class Scanner:
             return True
         tally.first = ns if tally.first is None else min(tally.first, ns)
         tally.last = ns if tally.last is None else max(tally.last, ns)
-        key = (tid, name, _CONTEXT.get(flags[2], UNKNOWN) if flags else UNKNOWN)
-        tally.events[key] = tally.events.get(key, 0) + 1
+        tally.record(tid, name, _CONTEXT.get(flags[2], UNKNOWN) if flags else UNKNOWN)
         comm = line[:at].strip(b" ")
         if comm != b"<...>":
             tally.comms[tid] = comm

@@ -75,9 +75,11 @@ def _mixed(tally: Tally, beside: set[int], gate: int | None) -> set[int]:
     left = {} if gate is None else {gate: -1}
     for (tid, *_), (calls, _) in tally.calls.items():
         left[tid] = left.get(tid, 0) + calls
-    for (tid, event, _), count in tally.events.items():
-        if event in beside and tid in left:
-            left[tid] -= count
+    for (event, _), by_task in tally.events.items():
+        if event in beside:
+            for tid, count in by_task.items():
+                if tid in left:
+                    left[tid] -= count
     return {tid for tid, count in left.items() if count > 0}
 
 

@@ -327,7 +327,6 @@ def _counted(
     """Counts every record of one CPU, gives those on whose order something depends."""
     common = struct.Struct((">" if plan.page.big_endian else "<") + "HBxi")
     until = NEVER_NS if plan.until_ns is None else plan.until_ns
-    events = tally.events
     for ns, data in records(stream, plan.page):
         if ns > until:
             continue
@@ -339,8 +338,7 @@ def _counted(
             continue
         tally.first = ns if tally.first is None else min(tally.first, ns)
         tally.last = ns if tally.last is None else max(tally.last, ns)
-        key = (tid, id, CONTEXT[flags])
-        events[key] = events.get(key, 0) + 1
+        tally.record(tid, id, CONTEXT[flags])
         if id in ordered:
             yield ns, stream, id, tid, data
 

@@ -120,8 +120,9 @@ def _stream(found: TraceDat, data: CpuData, options: Options, broken: list[Loss]
 
 def _add(total: Tally, more: Tally) -> Tally:
     """Two instances of one kernel: events add up, calls are the same ones seen again."""
-    for key, number in more.events.items():
-        total.events[key] = total.events.get(key, 0) + number
+    for (event, context), by_task in more.events.items():
+        for tid, number in by_task.items():
+            total.record(tid, event, context, number)
     if not total.calls:
         total.calls = more.calls
     if not total.lives:
