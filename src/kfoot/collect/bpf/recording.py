@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import struct
 import time
@@ -86,7 +87,7 @@ class Detail:
         for name, entries in (
             ("shapes", config.slots),
             ("combinations", config.slots),
-            ("counts", config.slots),
+            ("counts", config.slots * self._library.cpus),
             ("ring", self._wishes.ring_bytes),
             ("events", max(1, len(self._events))),
         ):
@@ -206,27 +207,22 @@ class Detail:
         fd = self._object.map("combinations")
         for _, values, n in libbpf.batches(library, fd, 8, COMBINATION.size):
             for row in COMBINATION.iter_unpack(values[: n * COMBINATION.size]):
-                known[row[0]] = row
-        size = COUNT.size * cpus
-        total = max(known, default=-1) + 1
-        written = 0
-        with (self.folder / "counts").open("wb") as file:
+                known[row[0]] = row[1:]
+        slots = self._config.slots
+        total = (slots * cpus * COUNT.size + mmap.PAGESIZE - 1) & -mmap.PAGESIZE
+        with (
+            mmap.mmap(self._object.map("counts"), total, prot=mmap.PROT_READ) as counts,
+            (self.folder / "counts").open("wb") as file,
+        ):
             file.write(COUNTS_MAGIC)
-            if not known:
-                return 0
-            for keys, values, n in libbpf.batches(library, self._object.map("counts"), 4, size):
-                slots = struct.unpack(f"<{n}I", keys)
-                for i, slot in enumerate(slots):
-                    if slot not in known:
-                        continue
-                    key = known[slot][1:]
-                    numbers = struct.unpack_from(f"<{2 * cpus}Q", values, i * size)
-                    calls, ns = sum(numbers[::2]), sum(numbers[1::2])
-                    file.write(ROW.pack(*key, calls, ns))
-                    written += 1
-                if slots[-1] >= total:
-                    break
-        return written
+            for slot, key in sorted(known.items()):
+                rows = [
+                    COUNT.unpack_from(counts, (cpu * slots + slot) * COUNT.size)
+                    for cpu in range(cpus)
+                ]
+                calls, ns = map(sum, zip(*rows, strict=True))
+                file.write(ROW.pack(*key, calls, ns))
+        return len(known)
 
     def _mark(self, pid: int, image: int, follow: Follow) -> None:
         """Say what a process (of one thread, unless it is not followed) is."""

@@ -145,7 +145,8 @@ static __always_inline void send_step(struct scratch *s, struct task_state *stat
 /* Add one call to its slot; gives how many this processor has counted there. */
 static __always_inline u64 add(u32 slot, u64 latency)
 {
-	struct count *count = bpf_map_lookup_elem(&counts, &slot);
+	u32 index = bpf_get_smp_processor_id() * config.slots + slot;
+	struct count *count = bpf_map_lookup_elem(&counts, &index);
 
 	if (!count)
 		return 0;

@@ -298,8 +298,8 @@ int on_exec(u64 *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task_btf();
 	struct task_state *state = followed(task);
-	struct linux_binprm *program = (void *)ctx[2];
-	struct mm_struct *mm = task->mm;
+	struct linux_binprm *trusted = (void *)ctx[2], *program = PLAIN(linux_binprm, trusted);
+	struct mm_struct *mm = PLAIN(task_struct, task)->mm;
 	struct scratch *s = scratch();
 	u64 start, length;
 	u32 used = 0;

@@ -19,6 +19,9 @@ extern void *bpf_rdonly_cast(const void *pointer, u32 type) __ksym __weak;
 #define VIEW(type, pointer) \
 	((struct type *)bpf_rdonly_cast((const void *)(pointer), \
 					bpf_core_type_id_kernel(struct type)))
+/* The same of a trusted one: of every pointer loaded through it the verifier would search all of
+ * the kernel's BTF, name by name, for whether it is to be trusted, too. */
+#define PLAIN(type, pointer) (config.rdonly_cast ? VIEW(type, pointer) : (pointer))
 #define READ(to, from) \
 	bpf_probe_read_kernel(&(to), sizeof(to), __builtin_preserve_access_index(&(from)))
 
@@ -102,11 +105,14 @@ struct {
 	__type(value, struct combination);
 } combinations SEC(".maps");
 
+/* All slots for each processor, one after the other. (A per-CPU array is allocated slot by slot:
+ * a tenth of a second.) */
 struct count {
 	u64 calls, latency;
 };
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 65536);
 	__type(key, u32);
 	__type(value, struct count);

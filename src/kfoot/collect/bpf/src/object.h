@@ -11,7 +11,7 @@
  */
 static __always_inline u64 file_of(struct task_struct *task, u64 descriptor, u64 *at)
 {
-	struct fdtable *table = task->files->fdt;
+	struct fdtable *table = PLAIN(task_struct, task)->files->fdt;
 	struct file *file = 0;
 	struct file **all;
 	u32 n = descriptor;

@@ -13,7 +13,7 @@ static __always_inline u64 base(struct scratch *s, struct task_state *state, u32
 				u64 directory)
 {
 	struct task_struct *task = (void *)bpf_get_current_task_btf();
-	struct fs_struct *fs = task->fs;
+	struct fs_struct *fs = PLAIN(task_struct, task)->fs;
 	struct dentry *dentry = 0;
 
 	if (at && (s32)argument(state, fd) != AT_FDCWD)

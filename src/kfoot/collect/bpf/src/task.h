@@ -139,7 +139,7 @@ __noinline long send_call(struct scratch *s, u32 used)
 		used = end;
 	}
 	if (s->call.head.flags & FLAG_CWD) {
-		struct fs_struct *fs = task->fs;
+		struct fs_struct *fs = PLAIN(task_struct, task)->fs;
 
 		end = walk_path(s, used, __builtin_preserve_access_index(&fs->pwd));
 		s->call.cwd = end - used;
@@ -165,7 +165,7 @@ static __always_inline struct task_state *adopt(struct task_struct *task)
 	u32 pid = bpf_get_current_pid_tgid() >> 32, *image, fresh;
 	struct task_state *state;
 	struct scratch *s;
-	struct mm_struct *mm = task->mm;
+	struct mm_struct *mm = PLAIN(task_struct, task)->mm;
 
 	if (pid == scope.own || !adoptable())
 		return 0;
@@ -195,7 +195,7 @@ static __always_inline struct task_state *adopt(struct task_struct *task)
 /* kfoot itself is marked as not to be followed, and calls a moment after we were attached. */
 static __always_inline void take_own(struct task_struct *task)
 {
-	struct fs_struct *fs = task->fs;
+	struct fs_struct *fs = PLAIN(task_struct, task)->fs;
 
 	scope.own = task->tgid;
 	READ(scope.root_mount, fs->root.mnt);
