@@ -18,7 +18,6 @@ import pytest
 import bpfrig
 from kfoot.collect.base import Recorded, Scope
 from kfoot.collect.bpf.collector import Bpf
-from kfoot.collect.bpf.events import DETACHING
 from kfoot.collect.bpf.wishes import Wishes
 from kfoot.readers.base import Options
 from kfoot.readers.bpf import READER
@@ -318,9 +317,6 @@ def test_a_32_bit_program(tmp_path: Path) -> None:
 
 def test_nothing_stays_in_the_kernel(tmp_path: Path) -> None:
     def descriptors() -> int:
-        for thread in threading.enumerate():
-            if thread.name == DETACHING:
-                thread.join()
         return len(os.listdir("/proc/self/fd"))
 
     before = descriptors()

@@ -9,6 +9,12 @@ from kfoot.capture import Capture
 from kfoot.errors import KfootError
 
 
+def prepare() -> None:
+    """Import what ``summarise`` needs, a tenth of a second, when there is time for it."""
+    from kfoot.footprint import derive  # noqa: F401
+    from kfoot.reports.terminal import print_summary  # noqa: F401
+
+
 def summarise(captures: Sequence[Capture], *, quiet: bool = False) -> None:
     """Derive each capture's footprint; print the summary (of several the merged one) and where
     the captures are, unless ``quiet``.

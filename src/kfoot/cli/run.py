@@ -60,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from kfoot.cli.common_summary import summarise
+    from kfoot.cli.common_summary import prepare, summarise
     from kfoot.collect.session import record
 
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
@@ -82,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
                 use_case=args.use_case,
                 out=_numbered(args.output, number) if args.repeat > 1 else args.output,
                 **options,
+                meanwhile=prepare,
                 say=lambda text: print(f"kfoot: {text}", file=sys.stderr),
             )
         )

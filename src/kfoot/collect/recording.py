@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kfoot import __version__
@@ -13,6 +13,7 @@ from kfoot.capture import Capture, CollectorEntry, Manifest
 from kfoot.collect import snapshot
 from kfoot.collect.base import Collector, Follower, Recorded, Scope
 from kfoot.collect.choice import GIVES
+from kfoot.collect.threads import Beside
 from kfoot.errors import KfootError, RecordError
 from kfoot.readers.reading import Loss
 from kfoot.targets.local import Local
@@ -48,24 +49,37 @@ class Recording:
     def begin(
         cls, manifest: Manifest, out: Path | None, name: str, collectors: list[Collector]
     ) -> Recording:
-        """Make the folder and take the state before."""
+        """Make the folder."""
         capture = Capture.create(out, manifest, name=name)
         recording = cls(capture, collectors)
         try:
             recording._set_aside()
-            recording._snapshot("before")
         except BaseException:
             recording.discard()
             raise
         return recording
 
-    def start(self, scope: Scope, *, spare: bool = False) -> None:
-        """Start all collectors; with ``spare`` one that fails is done without, and the manifest
-        says so, as long as another works. Raises RecordError.
-
-        Which files each has begun is noted at once, so that a capture whose kfoot was killed can
-        still be read.
+    def start(
+        self, scope: Scope, *, spare: bool = False, meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
+        """Start all collectors, and beside them take the state before and do ``meanwhile``; with
+        ``spare`` a collector that fails is done without, and the manifest says so, as long as
+        another works. Raises KfootError.
         """
+
+        def beside() -> None:
+            self._snapshot("before")
+            meanwhile()
+
+        other = Beside(beside, "kfoot-before")
+        try:
+            self._start(scope, spare)
+        finally:
+            other.wait()
+
+    def _start(self, scope: Scope, spare: bool) -> None:
+        """Which files each collector has begun is noted at once, so that a capture whose kfoot was
+        killed can still be read."""
         known: set[Path] = set()
         for collector in list(self.collectors):
             try:

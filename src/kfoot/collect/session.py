@@ -1,7 +1,7 @@
 """Puts a recording together: workload, collectors, system state, losses -> a closed capture.
 
 The order of a run: resolve the command, ask the collectors what they can do, make the folder,
-snapshot, fork the workload at its gate, start the collectors, open the gate, wait, stop the
+fork the workload at its gate, start the collectors and snapshot, open the gate, wait, stop the
 collectors, snapshot, close. Whatever happens in between, the collectors are stopped and what was
 recorded is kept.
 """
@@ -34,12 +34,16 @@ def record(
     env: Mapping[str, str] | None = None,
     say: Say = lambda text: None,
     makers: Mapping[str, Make] = COLLECTORS,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Capture:
     """Run a command and record it. Returns the closed capture; its manifest has the exit status.
 
     ``makers`` make the collectors by name (a caller that wants one with other options gives its
-    own); ``say`` gets lines for the user while it runs. Raises KfootError with status 126 or 127
-    when the command cannot be run or found (no capture is left then), RecordError when kfoot fails.
+    own); ``say`` gets lines for the user while it runs; ``meanwhile`` is called in another thread
+    while the collectors start, which can take some tenths of a second.
+
+    Raises KfootError with status 126 or 127 when the command cannot be run or found (no capture is
+    left then), RecordError when kfoot fails.
     """
     program = resolve(argv[0], env)
     with ExitStack() as stack:
@@ -61,7 +65,7 @@ def record(
             watchdog.guard_process(workload.pid, signal.SIGKILL)
             manifest.extra["gate"] = workload.pid
             scope = Scope(pids=(workload.pid,), gate=workload.pid)
-            recording.start(scope, spare=collector == "auto")
+            recording.start(scope, spare=collector == "auto", meanwhile=meanwhile)
             recording.opened()
             workload.release()
             watchdog.forget_process(workload.pid)

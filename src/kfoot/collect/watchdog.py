@@ -12,6 +12,8 @@ import os
 import signal
 import time
 
+from kfoot.collect.apart import step_aside
+
 _PATIENCE = 10.0
 """Seconds during which the kernel may still hold an instance open for a dying process."""
 
@@ -61,18 +63,9 @@ class Watchdog:
 
 
 def _watch(pipe: int) -> None:
-    """In the watchdog: out of reach of the terminal, holding none of kfoot's descriptors."""
-    os.setsid()
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(nothing, fd)
-    os.dup2(pipe, 3)
-    os.closerange(4, os.sysconf("SC_OPEN_MAX"))
-    os.chdir("/")
-    for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(ignored, signal.SIG_IGN)
+    step_aside({pipe})
     told = b""
-    while piece := os.read(3, 4096):
+    while piece := os.read(pipe, 4096):
         told += piece
     lines = told.decode("utf-8", "surrogateescape").splitlines()
     if "good-bye" in lines:

@@ -39,8 +39,8 @@ FOLDER = "bpf"
 
 
 class Bpf:
-    """See the module's text. Nothing of it outlives kfoot: the kernel detaches what a dead process
-    had attached, so ``watchdog`` has nothing to guard."""
+    """See the module's text. The kernel detaches what a dead process had attached, and the process
+    that holds the events' counters ends with kfoot: ``watchdog`` has nothing to guard."""
 
     name = "bpf"
     format = "bpf"

@@ -66,12 +66,11 @@ class Counting:
         for pid in roots:
             value = _PROCESS.pack(0, 0, b"")
             libbpf.update(library, loaded.map("processes"), struct.pack("<I", pid), value)
-        self.folder = folder
         (folder / "records").write_bytes(RECORDS_MAGIC)
+        self._counters = Counters(library, loaded, self._events, depth=True)
         for name in _PROGRAMS:
             loaded.attach(name)
-        self._counters = Counters(library, loaded, self._events, depth=True)
-        self._counters.attach()
+        attached = self._counters.attach()
         self._meta = {
             "format": "kfoot-bpf",
             "version": FORMAT,
@@ -84,10 +83,11 @@ class Counting:
             "first": 0,
             "sequence": False,
             "ns": time.clock_gettime_ns(time.CLOCK_MONOTONIC),
-            "events": len(self._counters.attached),
+            "events": attached,
             "events_refused": [":".join(event) for event in self._counters.refused],
             "finished": False,
         }
+        self.folder = folder
         self._write_meta()
 
     def alive(self) -> bool:
@@ -108,6 +108,10 @@ class Counting:
         meta["marked"] = [[pid, pid] for pid in sorted(self._write_counts())]
         meta["comms"] = {str(pid): comm for pid, (_, comm) in processes.items()}
         meta["stats"] = {"lost_task": self._stat(Stat.LOST_TASK)}
+        try:
+            meta["interrupts_uncounted"] = self._counters.stop()
+        except libbpf.BpfError as error:
+            self.losses.append(Loss("detached", f"bpf: trace events: {error}", None))
         if full := self._stat(Stat.FULL):
             self.losses.append(Loss("dropped", "bpf: calls the table had no room for", full))
         meta["finished"] = True
@@ -116,7 +120,7 @@ class Counting:
 
     def close(self) -> None:
         if self._counters is not None:
-            self._counters.detach()
+            self._counters.close()
         self._object.close()
 
     def _processes(self) -> dict[int, tuple[int, str]]:

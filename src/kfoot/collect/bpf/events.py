@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
-import resource
 import struct
-import threading
 from collections.abc import Sequence
 
 from kfoot.collect import tracefs
-from kfoot.collect.bpf import libbpf, threads
+from kfoot.collect.bpf import libbpf
+from kfoot.collect.bpf.holder import Holder
 from kfoot.collect.bpf.layout import (
     EVENT_COUNT,
     INTERRUPT_EXIT,
@@ -19,13 +17,9 @@ from kfoot.collect.bpf.layout import (
     INTERRUPT_NONE,
     MARK,
 )
-from kfoot.errors import RecordError
 
 CONTEXTS = ("task", "softirq", "hardirq", "nmi")
-"""In the order of enum context (src/events.h)."""
-
-DETACHING = "kfoot-bpf-detach"
-"""Name of the threads that let go of the counters of a recording that has ended."""
+"""In the order of enum context (src/events.bpf.c)."""
 
 Event = tuple[str, str]
 """System and name."""
@@ -98,8 +92,7 @@ def interrupt(event: Event) -> int | None:
 class Counters:
     """A counter on each of ``events``; ``depth``: interrupts are told by their events.
 
-    Loading begins at once, in a thread of its own (a thousand and more small programs), and
-    ``attach`` waits for it.
+    Loading begins at once, in a process of its own (see ``holder``), and ``attach`` waits for it.
     """
 
     def __init__(
@@ -110,68 +103,46 @@ class Counters:
         depth: bool,
     ):
         self._library = library
-        self._template = loaded.code("on_event")
-        self._interrupts = loaded.code("on_interrupt")
         self._map = loaded.map("events")
         self._events = events
-        self._depth = depth
-        self._programs: dict[Event, int] = {}
-        self._links: list[int] = []
-        self.attached: list[Event] = []
+        # Exits before entries: an entry counted without its exit would never be undone.
+        self._order = sorted(
+            range(len(events)),
+            key=lambda number: not (interrupt(events[number]) or 0) & INTERRUPT_EXIT,
+        )
         self.refused: list[Event] = []
         """Those the kernel did not take a counter on."""
-        for thread in threading.enumerate():
-            if thread.name == DETACHING:  # of a recording before this one
-                thread.join()
-        _room_for(len(os.listdir("/proc/self/fd")) + 2 * len(events) + 256)
-        self._loading = threads.start(self._load, "kfoot-bpf-load")
-
-    def _load(self) -> None:
-        for number, event in enumerate(self._events):
-            mark = interrupt(event) if self._depth else None
-            template = self._template if mark is None else self._interrupts
+        plain, interrupts = loaded.code("on_event"), loaded.code("on_interrupt")
+        programs = []
+        for number in self._order:
+            mark = interrupt(events[number]) if depth else None
+            template = plain if mark is None else interrupts
             code = template.replace(MARK, struct.pack("<I", number | (mark or 0)))
-            try:
-                self._programs[event] = libbpf.load_copy(self._library, "kfoot_event", code)
-            except libbpf.BpfError:
-                self.refused.append(event)
+            programs.append((events[number][1], code))
+        self._holder = Holder(library, programs) if programs else None
 
-    def ready(self) -> None:
-        """Wait until all are loaded."""
-        self._loading.join()
+    @property
+    def pid(self) -> int | None:
+        """The process that holds them."""
+        return self._holder.pid if self._holder is not None else None
 
-    def attach(self) -> None:
-        self.ready()
-        # Exits before entries: an entry counted without its exit would never be undone.
-        order = sorted(
-            self._programs, key=lambda event: not (interrupt(event) or 0) & INTERRUPT_EXIT
-        )
-        for event in order:
-            try:
-                self._links.append(
-                    libbpf.attach_raw(self._library, event[1], self._programs[event])
-                )
-                self.attached.append(event)
-            except libbpf.BpfError:
-                self.refused.append(event)
+    def attach(self) -> int:
+        """Gives how many are attached. Raises BpfError and RecordError."""
+        if self._holder is None:
+            return 0
+        self.refused = [self._events[self._order[index]] for index in self._holder.attach()]
+        return len(self._events) - len(self.refused)
 
-    def missed(self) -> int:
-        """Events not counted because their own counter was running on that CPU already. It can
-        only have been interrupted, so these are events in interrupt context."""
-        return sum(libbpf.misses(self._library, fd) for fd in self._programs.values())
+    def stop(self) -> int:
+        """Let them be detached. Gives how many events were not counted because their own counter
+        was running on that CPU already: it can only have been interrupted, so these are events in
+        interrupt context. Raises BpfError when the counters had gone before."""
+        return self._holder.stop() if self._holder is not None else 0
 
-    def detach(self) -> threading.Thread:
-        """In a thread, which is returned: it takes some tenths of a second that others can use."""
-        self.ready()
-        descriptors = [*self._links, *self._programs.values()]
-        self._links.clear()
-        self._programs.clear()
-
-        def close() -> None:
-            for fd in descriptors:
-                os.close(fd)
-
-        return threads.start(close, DETACHING)
+    def close(self) -> None:
+        """Detach them if that was not done."""
+        if self._holder is not None:
+            self._holder.close()
 
     def counts(self) -> dict[Event, list[int]]:
         """Counts by context of each event that fired."""
@@ -186,17 +157,3 @@ class Counters:
                     columns = zip(*EVENT_COUNT.iter_unpack(value), strict=True)
                     found[names[number]] = [sum(column) for column in columns]
         return found
-
-
-def _room_for(descriptors: int) -> None:
-    """Allow this process that many open files. Raises RecordError when it may not."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft >= descriptors:
-        return
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, max(hard, descriptors)))
-        return
-    raise RecordError(
-        f"watching all trace events takes {descriptors} open files, {hard} are allowed",
-        hint=f"ulimit -n {descriptors}",
-    )

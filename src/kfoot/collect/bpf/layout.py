@@ -28,7 +28,7 @@ ROW = struct.Struct("<IIIHHQQ")
 """One row of the file ``counts``: image, shape, nr, error, ABI, calls, nanoseconds."""
 
 MARK = struct.pack("<I", 0x5CA1AB1E)
-"""Stands in the templates where an event's number goes (src/events.h)."""
+"""Stands in the templates where an event's number goes (src/events.bpf.c)."""
 INTERRUPT_NONE = 1 << 28
 INTERRUPT_HARD = 1 << 29
 INTERRUPT_EXIT = 1 << 30
@@ -41,6 +41,8 @@ class Adopt(IntEnum):
     PIDS = 1
     CGROUP = 2
     ALL = 3
+    OVER = 4
+    """The recording has ended: events are counted no more."""
 
 
 class Follow(IntEnum):

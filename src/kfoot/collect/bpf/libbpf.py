@@ -19,6 +19,11 @@ MEND = "apt-get install libbpf1"
 _RAW_TRACEPOINT = 17
 """BPF_PROG_TYPE_RAW_TRACEPOINT"""
 _BATCH = 4096
+_INSTRUCTION = struct.Struct("<BBhi")
+_LOAD_64 = 0x18
+"""BPF_LD | BPF_IMM | BPF_DW"""
+_MAPS = (1, 2)
+"""BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE, in the source register's place"""
 
 _pointer, _string, _int, _size = (
     ctypes.c_void_p,
@@ -35,12 +40,12 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_map__fd": (_int, [_pointer]),
     "bpf_map__value_size": (ctypes.c_uint32, [_pointer]),
     "bpf_map__initial_value": (_pointer, [_pointer, _pointer]),
+    "bpf_map__reuse_fd": (_int, [_pointer, _int]),
     "bpf_map__set_max_entries": (_int, [_pointer, ctypes.c_uint32]),
     "bpf_program__attach": (_pointer, [_pointer]),
     "bpf_program__fd": (_int, [_pointer]),
     "bpf_program__insns": (_pointer, [_pointer]),
     "bpf_program__insn_cnt": (_size, [_pointer]),
-    "bpf_program__set_autoload": (_int, [_pointer, ctypes.c_bool]),
     "bpf_link__destroy": (_int, [_pointer]),
     "bpf_map_lookup_elem": (_int, [_int, _pointer, _pointer]),
     "bpf_map_update_elem": (_int, [_int, _pointer, _pointer, ctypes.c_uint64]),
@@ -145,9 +150,10 @@ class Object:
         what = f"cannot size map {name}"
         self.library.check(what, self.library.bpf_map__set_max_entries(self._map(name), entries))
 
-    def leave_out(self, name: str) -> None:
-        """Do not load a program."""
-        self.library.bpf_program__set_autoload(self._program(name), False)
+    def share(self, name: str, other: Object) -> None:
+        """Use the map of that name of another, loaded object; before ``load``."""
+        result = self.library.bpf_map__reuse_fd(self._map(name), other.map(name))
+        self.library.check(f"cannot share map {name}", result)
 
     def load(self) -> None:
         result = self.library.bpf_object__load(self._handle)
@@ -191,6 +197,16 @@ class Object:
         if self._handle:
             self.library.bpf_object__close(self._handle)
             self._handle = None
+
+
+def maps_of(code: bytes) -> set[int]:
+    """Descriptors of the maps that a program's instructions name."""
+    found = set()
+    for at in range(0, len(code), 8):
+        operation, registers, _, immediate = _INSTRUCTION.unpack_from(code, at)
+        if operation == _LOAD_64 and registers >> 4 in _MAPS:
+            found.add(immediate)
+    return found
 
 
 def load_copy(library: Library, name: str, code: bytes) -> int:

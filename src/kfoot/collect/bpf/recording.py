@@ -7,6 +7,7 @@ import mmap
 import os
 import struct
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,6 +29,7 @@ from kfoot.collect.bpf.layout import (
     Follow,
     Stat,
 )
+from kfoot.collect.bpf.libbpf import BpfError
 from kfoot.collect.bpf.probe import BTF, object_file
 from kfoot.collect.bpf.ring import Heard, Ring
 from kfoot.collect.bpf.tasks import cgroup_members, cgroup_place, descendants, running
@@ -64,32 +66,38 @@ class Detail:
             sequence=wishes.sequence,
             slots=wishes.slots,
             wake=wishes.ring_bytes // 8,
-            rdonly_cast=b"\0bpf_rdonly_cast\0" in BTF.read_bytes(),
         )
+        self._templates = libbpf.Object(self._library, object_file("events", self._arch))
         self._object = libbpf.Object(self._library, object_file("detail", self._arch))
+        self._counters: Counters | None = None
         self._sink: BinaryIO | None = None
         self._ring: Ring | None = None
-        self._missed_before = 0
         self._asleep: list[int] = []
         self._meta: dict[str, Any] = {}
         try:
             self._load()
-            self._counters = Counters(
-                self._library, self._object, self._events, depth=self._arch == "x86_64"
-            )
         except BaseException:
-            self._object.close()
+            self.close()
             raise
 
     def _load(self) -> None:
-        loaded, config = self._object, self._config
+        templates, loaded = self._templates, self._object
+        templates.resize("events", max(1, len(self._events)))
+        templates.load()
+        self._counters = Counters(
+            self._library, templates, self._events, depth=self._arch == "x86_64"
+        )
+        for name in ("tasks", ".data"):
+            loaded.share(name, templates)
+        self._config = config = replace(
+            self._config, rdonly_cast=b"\0bpf_rdonly_cast\0" in BTF.read_bytes()
+        )
         loaded.set(".rodata", config.pack(self._abis))
         for name, entries in (
             ("shapes", config.slots),
             ("combinations", config.slots),
             ("counts", config.slots * self._library.cpus),
             ("ring", self._wishes.ring_bytes),
-            ("events", max(1, len(self._events))),
         ):
             loaded.resize(name, entries)
         loaded.load()
@@ -97,10 +105,13 @@ class Detail:
     def start(self, scope: Scope, folder: Path) -> None:
         """Mark the scope's tasks, attach everything, record into ``folder``."""
         wishes, library, loaded = self._wishes, self._library, self._object
+        assert self._counters is not None
         gate = [scope.gate] if scope.gate is not None else []
         adopt, cgroup, level, pids = _adoption(scope)
         self._asleep = pids or (cgroup_members(scope.cgroup) if scope.cgroup else [])
         self._mark(os.getpid(), 0, Follow.NOT)
+        if self._counters.pid is not None:
+            self._mark(self._counters.pid, 0, Follow.NOT)
         for image, pid in enumerate(gate, start=1):
             self._mark(pid, image, Follow.GATE)
         if adopt is Adopt.PIDS:
@@ -108,18 +119,15 @@ class Detail:
                 libbpf.update(library, loaded.map("adopted"), struct.pack("<I", pid), bytes(4))
         begin = SCOPE.pack(cgroup, level, adopt, 1 + len(gate), len(gate), 0, 0, 0, 0)
         libbpf.update(library, loaded.map(".data"), bytes(4), begin)
-        self.folder = folder
         self._sink = (folder / "records").open("wb", buffering=0)
         self._sink.write(RECORDS_MAGIC)
-        self._counters.ready()
         for name in _PROGRAMS:
             loaded.attach(name)
         self._ring = Ring(
             loaded.map("ring"), wishes.ring_bytes, self._sink, wishes.interval, self._heard
         )
         self._ring.start()
-        self._counters.attach()
-        self._missed_before = self._counters.missed()
+        attached = self._counters.attach()
         self._meta = {
             "format": "kfoot-bpf",
             "version": FORMAT,
@@ -133,37 +141,43 @@ class Detail:
             "first": self._config.first,
             "sequence": wishes.sequence,
             "ns": time.clock_gettime_ns(time.CLOCK_MONOTONIC),
-            "events": len(self._counters.attached),
+            "events": attached,
             "events_refused": [":".join(event) for event in self._counters.refused],
             "finished": False,
         }
+        self.folder = folder
         self._write_meta()
 
     def alive(self) -> bool:
         """Whether tasks to follow are left: known ones, or such as have not made a call yet."""
         if running(self._asleep):
             return True
-        value = libbpf.look_up(self._library, self._object.map(".data"), bytes(4), SCOPE.size)
-        return value is not None and SCOPE.unpack(value)[4] > 0
+        return self._scope()[4] > 0
 
     def finish(self) -> dict[str, object]:
         """Detach, read all out, write the files; gives the options for the manifest."""
         assert self._ring is not None
+        assert self._counters is not None
         meta = self._meta
         meta["missed"] = sum(
             libbpf.misses(self._library, self._object.program(name)) for name in _PROGRAMS
         )
         self._object.detach()
+        self._stop_counting()
         self._ring.stop()
         if self._ring.failure is not None:
             why = self._ring.failure.strerror
             self.losses.append(Loss("disk_full", f"bpf/records: {why}", None))
-        meta["interrupts_uncounted"] = self._counters.missed() - self._missed_before
         meta["until_ns"] = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         meta["stats"] = self._stats()
         meta["event_counts"] = [
             [*event, *counts] for event, counts in sorted(self._counters.counts().items())
         ]
+        meta["interrupts_uncounted"] = None
+        try:
+            meta["interrupts_uncounted"] = self._counters.stop()
+        except BpfError as error:
+            self.losses.append(Loss("detached", f"bpf: trace events: {error}", None))
         late = sorted(set(available()) - set(self._events)) if self._wishes.events else []
         meta["events_late"] = [":".join(event) for event in late]
         meta["combinations"] = self._write_counts()
@@ -178,13 +192,24 @@ class Detail:
         }
 
     def close(self) -> None:
-        """Ends in a thread that outlives this call for some tenths of a second."""
-        self._counters.detach()
+        if self._counters is not None:
+            self._counters.close()
         self._object.close()
+        self._templates.close()
         if self._ring is not None:
             self._ring.stop()
         if self._sink is not None:
             self._sink.close()
+
+    def _scope(self) -> list[int]:
+        value = libbpf.look_up(self._library, self._object.map(".data"), bytes(4), SCOPE.size)
+        return list(SCOPE.unpack(value or bytes(SCOPE.size)))
+
+    def _stop_counting(self) -> None:
+        """With the programs detached, followed tasks go on, and their events would be counted."""
+        scope = self._scope()
+        scope[2] = Adopt.OVER
+        libbpf.update(self._library, self._object.map(".data"), bytes(4), SCOPE.pack(*scope))
 
     def _write_meta(self) -> None:
         assert self.folder is not None

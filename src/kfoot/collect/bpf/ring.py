@@ -8,12 +8,13 @@ are only stepped over, to stop at one still being written; nothing is decoded.
 from __future__ import annotations
 
 import mmap
+import os
 import select
 import threading
 from collections.abc import Callable
 from typing import BinaryIO
 
-from kfoot.collect.bpf import threads
+from kfoot.collect import threads
 
 _BUSY = 1 << 31
 """BPF_RINGBUF_BUSY_BIT"""
@@ -46,7 +47,7 @@ class Ring:
         self._producer = memoryview(self._producer_map)[:8].cast("Q")
         self._data = memoryview(self._producer_map)[page:]
         self._words = self._data.cast("I")
-        self._stopping = threading.Event()
+        self._stopping = os.eventfd(0)
         self._thread: threading.Thread | None = None
         self.failure: OSError | None = None
         """Why nothing was written any more (a full disk)."""
@@ -59,7 +60,7 @@ class Ring:
         if self._producer_map.closed:
             return
         if self._thread is not None:
-            self._stopping.set()
+            os.eventfd_write(self._stopping, 1)
             self._thread.join()
             self._drain()
             self._thread = None
@@ -67,14 +68,17 @@ class Ring:
             view.release()
         self._producer_map.close()
         self._consumer_map.close()
+        os.close(self._stopping)
 
     def _run(self) -> None:
         poll = select.epoll()
         # Edge-triggered: only a wake-up by the programs counts, not a few bytes lying there.
         poll.register(self._fd, select.EPOLLIN | select.EPOLLET)
+        poll.register(self._stopping, select.EPOLLIN)
+        ready: list[tuple[int, int]] = []
         try:
-            while not self._stopping.is_set():
-                poll.poll(self._interval)
+            while (self._stopping, select.EPOLLIN) not in ready:
+                ready = poll.poll(self._interval)
                 self._drain()
         finally:
             poll.close()

@@ -228,7 +228,7 @@ static __always_inline void count_event(u32 number)
 		count->context[context & 3]++;
 }
 
-/* Templates: see events.h. */
+/* Templates: see events.bpf.c. */
 SEC("raw_tp/any")
 int on_event(u64 *ctx)
 {

@@ -8,7 +8,6 @@
  */
 #include "count.h"
 #include "strings.h"
-#include "events.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 

@@ -2,10 +2,7 @@
 #ifndef KFOOT_MAPS_H
 #define KFOOT_MAPS_H
 
-#include "kernel.h"
-#include "records.h"
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_helpers.h>
+#include "shared.h"
 
 #define PATH_MAX 4096
 #define DATA_MAX 16384 /* a power of two */
@@ -33,45 +30,6 @@ extern void *bpf_rdonly_cast(const void *pointer, u32 type) __ksym __weak;
 		bound; \
 	})
 #define STRINGS_MASK (2 * PATH_MAX - 1)
-
-/* What a descriptor stands for: its kind, and itself among its kind. */
-struct sight {
-	u64 kind, id;
-};
-
-/* The last combinations of a task, to save it the hash table. */
-struct remembered {
-	u64 key;
-	u32 slot;
-	u32 shape;
-};
-#define REMEMBERED 16
-
-/* GATE: stopped before its execve; what it does until it enters that is not the workload's. */
-enum follow { FOLLOW_NOT, FOLLOW, FOLLOW_GATE };
-
-struct task_state {
-	u32 follow; /* enum follow */
-	u32 image;  /* serial number of the process image */
-	u32 inside; /* entered a call and not left it */
-	u32 fresh;  /* not yet entered any */
-	u32 nr, abi;
-	u32 named;
-	u32 before; /* the image that called execve */
-	u64 ns;
-	u64 program; /* hash of what it executed, until it is counted */
-	u64 args[ARGS];
-	u64 file, file2;
-	struct sight sight, sight2;
-	struct remembered cache[REMEMBERED];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct task_state);
-} tasks SEC(".maps");
 
 /*
  * What was called, on what, with which result: described to user space once, by one record, however
@@ -169,7 +127,6 @@ struct {
 	__type(value, u32);
 } images SEC(".maps");
 
-struct scope scope = { .next_image = 1 }; /* alone in .data: user space writes and reads it */
 u32 next_slot;
 u32 next_shape;
 

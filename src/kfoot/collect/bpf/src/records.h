@@ -27,7 +27,8 @@ struct role {
 enum result { RESULT_OBJECT = 1, RESULT_SECOND = 2 };
 enum kind { KIND_AT = 1, KIND_AT2 = 2, KIND_CLOSE = 4, KIND_EXEC = 8 };
 
-enum adopt { ADOPT_NONE, ADOPT_PIDS, ADOPT_CGROUP, ADOPT_ALL };
+/* OVER: the recording has ended, events are counted no more. */
+enum adopt { ADOPT_NONE, ADOPT_PIDS, ADOPT_CGROUP, ADOPT_ALL, ADOPT_OVER };
 
 struct config {
 	u64 seed;	  /* of every hash, so that no input can aim at a collision */

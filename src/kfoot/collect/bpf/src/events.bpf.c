@@ -5,10 +5,9 @@
  * program attached to a raw tracepoint cannot ask which one it was called for, and one program for
  * all would miss an event that interrupts it.
  */
-#ifndef KFOOT_EVENTS_H
-#define KFOOT_EVENTS_H
+#include "shared.h"
 
-#include "task.h"
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define MARK "0x5ca1ab1e"
 enum context { CONTEXT_TASK, CONTEXT_SOFTIRQ, CONTEXT_HARDIRQ, CONTEXT_NMI, CONTEXTS };
@@ -62,6 +61,8 @@ static __always_inline void count_event(u32 number)
 
 	if (state ? state->follow != FOLLOW : scope.adopt != ADOPT_ALL)
 		return;
+	if (scope.adopt == ADOPT_OVER)
+		return;
 	count = bpf_map_lookup_elem(&events, &number);
 	if (count)
 		count->context[context_of(task) & (CONTEXTS - 1)]++;
@@ -101,5 +102,3 @@ int on_interrupt(u64 *ctx)
 		--*which;
 	return 0;
 }
-
-#endif

@@ -16,3 +16,23 @@ def start(work: Callable[[], None], name: str, *, daemon: bool = False) -> threa
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return thread
+
+
+class Beside:
+    """``work`` done in a thread; ``wait`` for its end raises what it raised."""
+
+    def __init__(self, work: Callable[[], None], name: str):
+        self._work = work
+        self._error: BaseException | None = None
+        self._thread = start(self._run, name)
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:
+            self._error = error
+
+    def wait(self) -> None:
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
