@@ -128,6 +128,45 @@ def test_any_text(
     same(by_native(module, text, until, threads, pieces), by_python(text, until))
 
 
+AGAIN = [
+    b"         kworker-9       [001] ..s1.     1.000000: ",
+    b"         kworker-9       [002] d..1.     1.000002: ",
+    b"         renamed-9       [001] .....     1.000003: ",
+    b"           <...>-9       [001] .....  4.00000: ",
+    b"         kworker-9999999 [001]     1.000004: ",
+    b"         kworker-99999999 [001]     1.000004: ",
+    b"         kworker-9       (      9) [001] .....     1.000000: ",
+    b"         kworker-9       (      8) [001] .....     1.000000:  ",
+    b"         kworker-9       [001x] ..s1.     1.000000: ",
+]
+SHORT = [b"a: b", b"a(b", b"ab: c:", b"sched_switch: a ==> b", b"sched_waking: a", b":", b"a b: c"]
+SHORT += [
+    b"sys_enter: NR 16 (3, 5401, 7)",
+    b"sys_exit: NR 16 = 0",
+    b"kernel_stack: x",
+    b"<stack trace>",
+]
+
+
+@EXAMPLES
+@given(
+    st.lists(st.tuples(st.sampled_from(AGAIN), st.sampled_from(SHORT)).map(b"".join), max_size=60),
+    st.integers(1, 3),
+)
+def test_tasks_that_do_the_same_again(module: ModuleType, found: list[bytes], threads: int) -> None:
+    text = b"\n".join([*found, b"#" * 80])
+    same(by_native(module, text, threads=threads), by_python(text))
+
+
+def test_more_tasks_than_the_first_table_has_room_for(module: ModuleType) -> None:
+    made = [
+        b"            name-%d   [001] ..s1.     1.%06d: event%d: x" % (at % 3000, at, at % 40)
+        for at in range(20_000)
+    ]
+    text = b"\n".join(made)
+    same(by_native(module, text, threads=2), by_python(text))
+
+
 @EXAMPLES
 @given(st.binary(max_size=300))
 def test_any_bytes_as_text(module: ModuleType, text: bytes) -> None:
@@ -136,6 +175,12 @@ def test_any_bytes_as_text(module: ModuleType, text: bytes) -> None:
 
 @pytest.mark.parametrize("cut", range(LONGEST - 12, LONGEST + 3))
 def test_lines_cut_where_they_are_too_long(module: ModuleType, cut: int) -> None:
+    head = b"         kworker-9       [001] ..s1.  "
+    far = head + b" " * (cut - 48) + b"1.000001: name: x"
+    text = b"\n".join([head + b"1.000001: name: x", far, b"#" * 80, b""])
+    scanner = NativeText(module, None, 16, 1)
+    scanner.feed(text)
+    same(scanner.end(), by_python(text))
     for body in (b"sys_exit: NR 0 = -11", b"sys_enter: NR 16 (3, 5401, 0)", b"name: x", b"n -> 1"):
         head = b"-1 [0] 1.5:"
         text = head + b" " * (cut - len(head)) + body

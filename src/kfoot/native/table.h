@@ -28,24 +28,49 @@ static inline uint64_t mix(uint64_t h)
 	return h ^ (h >> 32);
 }
 
+static inline uint64_t word_at(const uint8_t *p)
+{
+	uint64_t word;
+
+	memcpy(&word, p, 8);
+	return word;
+}
+
+/* Fewer than 8 bytes as one number. */
+static inline uint64_t short_word(const uint8_t *p, size_t n)
+{
+	uint32_t low, high;
+
+	if (n >= 4) {
+		memcpy(&low, p, 4);
+		memcpy(&high, p + n - 4, 4);
+		return (uint64_t)high << 32 | low;
+	}
+	return n ? p[0] | p[n / 2] << 8 | p[n - 1] << 16 : 0;
+}
+
 static inline uint64_t hash_bytes(const uint8_t *p, size_t n)
 {
-	uint64_t h = 0x51ED270B9F3C2D17ull ^ n, word;
+	uint64_t h = 0x51ED270B9F3C2D17ull ^ n, last = n >= 8 ? word_at(p + n - 8) : short_word(p, n);
 
-	while (n >= 8) {
-		memcpy(&word, p, 8);
-		h = (h ^ word) * 0xFF51AFD7ED558CCDull;
-		h ^= h >> 32;
-		p += 8;
-		n -= 8;
-	}
-	if (n) {
-		word = 0;
-		memcpy(&word, p, n);
-		h = (h ^ word) * 0xFF51AFD7ED558CCDull;
+	for (; n > 8; p += 8, n -= 8) {
+		h = (h ^ word_at(p)) * 0xFF51AFD7ED558CCDull;
 		h ^= h >> 32;
 	}
-	return h;
+	h = (h ^ last) * 0xFF51AFD7ED558CCDull;
+	return h ^ h >> 32;
+}
+
+/* memcmp(a, b, n) == 0 for the few bytes of a name. */
+static inline bool same_bytes(const uint8_t *a, const uint8_t *b, size_t n)
+{
+	if (n < 8)
+		return short_word(a, n) == short_word(b, n);
+	uint64_t differ = word_at(a + n - 8) ^ word_at(b + n - 8);
+
+	for (; n > 8; a += 8, b += 8, n -= 8)
+		differ |= word_at(a) ^ word_at(b);
+	return !differ;
 }
 
 /*

@@ -7,325 +7,9 @@
  */
 #include "text.h"
 
-enum { TASK, SOFTIRQ, HARDIRQ, NMI, UNKNOWN };
-enum { NAME_CHAR = 1, GRAPH = 2, HEX = 4, DUMP = 8 };
-
 const char *const text_life_names[4] = {
 	"task_newtask", "task_rename", "sched_process_fork", "sched_process_exec",
 };
-
-static uint8_t class_of[256];
-
-static void __attribute__((constructor)) make_classes(void)
-{
-	for (int c = 0; c < 256; c++) {
-		bool digit = c >= '0' && c <= '9', low = c >= 'a' && c <= 'z';
-		bool hex = digit || (c >= 'a' && c <= 'f');
-
-		class_of[c] = (digit || low || (c >= 'A' && c <= 'Z') || c == '_' || c == '.'
-				       ? NAME_CHAR : 0) |
-			      (c >= '!' && c <= '~' ? GRAPH : 0) | (hex ? HEX : 0) |
-			      (hex || c == ':' || c == ' ' || c == '\r' ? DUMP : 0);
-	}
-}
-
-struct record {
-	const uint8_t *name, *behind; /* behind the name and its mark */
-	size_t name_length;
-	uint64_t ns;
-	int32_t tid, leader; /* leader -1: not said */
-	uint8_t mark;        /* ':' '(' '>' for " -> ", '<' for " <-", 's' and 'u' for stacks */
-	uint8_t context;
-	bool ticks;
-};
-
-static inline bool is_digit(uint8_t c)
-{
-	return (uint8_t)(c - '0') < 10;
-}
-
-/* Up to `most` digits; how many is returned. */
-static inline int digits(const uint8_t **p, int most, uint64_t *value)
-{
-	const uint8_t *q = *p;
-	uint64_t v = 0;
-	int n = 0;
-
-	while (n < most && is_digit(*q)) {
-		v = v * 10 + (*q++ - '0');
-		n++;
-	}
-	*p = q;
-	*value = v;
-	return n;
-}
-
-static inline bool spaces(const uint8_t **p)
-{
-	const uint8_t *q = *p;
-
-	while (*q == ' ')
-		q++;
-	bool some = q != *p;
-
-	*p = q;
-	return some;
-}
-
-static inline bool starts(const uint8_t *p, const char *word)
-{
-	for (; *word; p++, word++)
-		if (*p != (uint8_t)*word)
-			return false;
-	return true;
-}
-
-/* "123.456789: " or "123456: " */
-static inline bool time_at(const uint8_t **p, struct record *r)
-{
-	static const uint64_t scale[10] = {0, 100000000, 10000000, 1000000, 100000,
-					   10000, 1000, 100, 10, 1};
-	const uint8_t *q = *p;
-	uint64_t whole, part;
-	int n = digits(&q, 19, &whole);
-
-	if (!n)
-		return false;
-	if (*q == '.') {
-		q++;
-		int m = digits(&q, 9, &part);
-
-		if (n > 10 || !m || *q != ':')
-			return false;
-		r->ns = whole * 1000000000u + part * scale[m];
-		r->ticks = false;
-	} else if (*q == ':') {
-		r->ns = whole;
-		r->ticks = true;
-	} else {
-		return false;
-	}
-	q++;
-	if (!spaces(&q))
-		return false;
-	*p = q;
-	return true;
-}
-
-static inline uint8_t context_of(uint8_t flag)
-{
-	switch (flag) {
-	case '.':
-		return TASK;
-	case 's':
-		return SOFTIRQ;
-	case 'h':
-	case 'H':
-		return HARDIRQ;
-	case 'z':
-	case 'Z':
-		return NMI;
-	}
-	return UNKNOWN;
-}
-
-/* The record whose name ends before the dash at `p`; `line` is its line's begin. */
-static bool record_at(const uint8_t *line, const uint8_t *p, struct record *r)
-{
-	uint64_t value;
-
-	p++;
-	if (!digits(&p, 9, &value) || !spaces(&p))
-		return false;
-	r->tid = (int32_t)value;
-	r->leader = -1;
-	if (*p == '(') {
-		p++;
-		spaces(&p);
-		if (digits(&p, 9, &value)) {
-			r->leader = (int32_t)value;
-		} else {
-			if (*p != '-')
-				return false;
-			while (*p == '-')
-				p++;
-		}
-		if (*p++ != ')' || !spaces(&p))
-			return false;
-	}
-	if (*p++ != '[' || !digits(&p, 6, &value) || *p++ != ']' || !spaces(&p))
-		return false;
-	r->context = UNKNOWN;
-	if (!time_at(&p, r)) {
-		const uint8_t *flags = p;
-
-		while (p - flags < 9 && class_of[*p] & GRAPH)
-			p++;
-		if (p - flags < 4 || p - flags > 8 || !spaces(&p) || !time_at(&p, r))
-			return false;
-		r->context = context_of(flags[2]);
-	}
-	r->name = p;
-	while (class_of[*p] & NAME_CHAR)
-		p++;
-	r->name_length = p - r->name;
-	if (!r->name_length) {
-		if (starts(p, "<stack trace")) {
-			r->mark = 's';
-			p += 12;
-		} else if (starts(p, "<user stack trace")) {
-			r->mark = 'u';
-			p += 17;
-		} else {
-			return false;
-		}
-	} else if (r->name_length > 100) {
-		return false;
-	} else if (*p == ':' || *p == '(') {
-		r->mark = *p++;
-	} else if (starts(p, " -> ")) {
-		r->mark = '>';
-		p += 4;
-	} else if (starts(p, " <-")) {
-		r->mark = '<';
-		p += 3;
-	} else {
-		return false;
-	}
-	r->behind = p;
-	return p - line <= LONGEST;
-}
-
-/* The record of a line; its name ends before column 16 or at a dash within the first 64. */
-static inline const uint8_t *record_of(const uint8_t *line, const uint8_t *newline,
-				       struct record *r)
-{
-	size_t length = newline - line;
-
-	if (length > 16 && line[16] == '-' && record_at(line, line + 16, r))
-		return line + 16;
-	if (length > 64)
-		length = 64;
-	for (size_t at = 0; at < length; at++)
-		if (line[at] == '-' && record_at(line, line + at, r))
-			return line + at;
-	return NULL;
-}
-
-static inline bool signed_digits(const uint8_t **p, int most, bool *minus, uint64_t *value)
-{
-	*minus = **p == '-';
-	if (*minus)
-		(*p)++;
-	return digits(p, most, value) && !is_digit(**p);
-}
-
-/* " NR 16 (3, 5401, ..." */
-static bool enter_of(const uint8_t *p, const uint8_t *stop, int64_t ioctl, struct entered *e)
-{
-	bool minus;
-	uint64_t value;
-
-	spaces(&p);
-	if (!starts(p, "NR "))
-		return false;
-	p += 3;
-	if (!signed_digits(&p, 10, &minus, &value) || !starts(p, " ("))
-		return false;
-	e->nr = minus ? -(int64_t)value : (int64_t)value;
-	e->request = -1;
-	p += 2;
-	int n = 0;
-
-	while (n < 16 && p < stop && class_of[*p] & HEX) {
-		p++;
-		n++;
-	}
-	if (!n)
-		return false;
-	if (e->nr != ioctl || !starts(p, ", "))
-		return true;
-	p += 2;
-	value = 0;
-	for (n = 0; n < 16 && p < stop && class_of[*p] & HEX; n++, p++)
-		value = value << 4 | (is_digit(*p) ? *p - '0' : *p - 'a' + 10);
-	if (n)
-		e->request = (int64_t)(value & 0xFFFFFFFF);
-	return true;
-}
-
-/* " NR 16 = -25" to the end of the line */
-static bool exit_of(const uint8_t *p, const uint8_t *stop, struct left *l)
-{
-	bool minus;
-	uint64_t value;
-
-	spaces(&p);
-	if (!starts(p, "NR "))
-		return false;
-	p += 3;
-	if (!signed_digits(&p, 10, &minus, &value) || !starts(p, " = "))
-		return false;
-	l->nr = minus ? -(int64_t)value : (int64_t)value;
-	p += 3;
-	if (p >= stop)
-		return false;
-	minus = *p == '-';
-	if (minus)
-		p++;
-	int n = 0;
-
-	for (value = 0; n < 19 && p < stop && is_digit(*p); n++)
-		value = value * 10 + (*p++ - '0');
-	if (!n)
-		return false;
-	l->ret = minus && value <= MAX_ERRNO ? -(int64_t)value : 0;
-	while (p < stop && (*p == ' ' || *p == '\r'))
-		p++;
-	return p == stop;
-}
-
-static bool all_of(const uint8_t *p, const uint8_t *stop, uint8_t class)
-{
-	while (p < stop && class_of[*p] & class)
-		p++;
-	return p == stop;
-}
-
-static bool blank(const uint8_t *p, const uint8_t *stop)
-{
-	while (p < stop && (*p == ' ' || *p == '\r'))
-		p++;
-	return p == stop;
-}
-
-/* "cpus=2", "version = 7", "CPU 3 is empty": heads of trace-cmd report */
-static bool trace_cmd_head(const uint8_t *p, const uint8_t *stop)
-{
-	const uint8_t *from;
-	bool empty = false;
-
-	if (starts(p, "cpus="))
-		p += 5;
-	else if (starts(p, "version = "))
-		p += 10;
-	else if (starts(p, "CPU ")) {
-		p += 4;
-		empty = true;
-	} else
-		return false;
-	from = p;
-	while (p < stop && is_digit(*p))
-		p++;
-	if (p == from)
-		return false;
-	if (empty) {
-		if (!starts(p, " is empty"))
-			return false;
-		p += 9;
-	}
-	return p <= stop && blank(p, stop);
-}
 
 /* "CPU:2 [LOST 12 EVENTS]", "CPU:2 [12 EVENTS DROPPED]" */
 static bool lost_line(struct text_part *part, const uint8_t *p)
@@ -378,7 +62,7 @@ static void comment_line(struct text_part *part, const uint8_t *p)
 	} else if (starts(p, "# tracer: ") && !part->tracer_length) {
 		size_t n = 0;
 
-		for (p += 10; n < 40 && ((class_of[p[n]] & NAME_CHAR && p[n] != '.') || p[n] == '-');)
+		for (p += 10; n < 40 && ((text_class[p[n]] & NAME_CHAR && p[n] != '.') || p[n] == '-');)
 			n++;
 		memcpy(part->tracer, p, n);
 		part->tracer_length = n;
@@ -389,7 +73,7 @@ static void other_line(struct text_part *part, const uint8_t *p, const uint8_t *
 {
 	if (lost_line(part, p))
 		return;
-	if (trace_cmd_head(p, stop)) {
+	if (text_trace_cmd_head(p, stop)) {
 		part->trace_cmd = true;
 	} else if (part->talker || starts(p, " => ") || all_of(p, stop, DUMP)) {
 		part->continued++;
@@ -428,10 +112,11 @@ static bool keep_life(struct text_part *part, int32_t tid, int kind, const uint8
 	return true;
 }
 
-static struct text_name *name_of(struct text_part *part, const uint8_t *text, size_t length)
+static struct text_name *name_of(struct text_part *part, const uint8_t *text, size_t length,
+				 uint64_t hash)
 {
 	struct text_name key = {
-		.hash = hash_bytes(text, length) | 1, .text = text, .length = (uint32_t)length,
+		.hash = hash, .text = text, .length = (uint32_t)length,
 		.number = (uint32_t)part->names.used,
 	};
 	bool fresh;
@@ -448,7 +133,7 @@ static struct text_name *name_of(struct text_part *part, const uint8_t *text, si
 	return name;
 }
 
-static bool keep_key(struct text_part *part, const struct text_name *name, uint64_t key)
+static bool keep_key(struct text_part *part, const struct text_hot *hot)
 {
 	if (part->keys_used == part->keys_size) {
 		size_t size = part->keys_size ? part->keys_size * 2 : 256;
@@ -459,71 +144,240 @@ static bool keep_key(struct text_part *part, const struct text_name *name, uint6
 		part->keys = keys;
 		part->keys_size = size;
 	}
-	part->keys[part->keys_used++] = (struct text_key){name->text, key, name->length};
+	part->keys[part->keys_used++] = (struct text_key){hot->name, hot->key, hot->length};
 	return true;
 }
 
-static bool count_event(struct text_part *part, const struct record *r, const uint8_t *text,
-			size_t length)
+static bool settle(struct text_part *part, const struct text_hot *hot)
 {
-	struct text_name *name = name_of(part, text, length);
+	struct text_event event = {.hash = mix(hot->key)};
 	bool fresh;
 
-	if (!name)
-		return false;
-	uint64_t key = ((uint64_t)r->tid << 33 | (uint64_t)r->context << 30 | name->number) + 1;
-	struct text_event event = {.hash = mix(key)};
+	if (!hot->count)
+		return true;
 	struct text_event *slot = text_events_find(&part->events, &event, &fresh);
 
-	if (!slot || (fresh && !keep_key(part, name, key)))
+	if (!slot || (fresh && !keep_key(part, hot)))
 		return false;
-	slot->count++;
+	slot->count += hot->count;
 	return true;
 }
 
-/* One record; false when its line is none after all. */
-static bool record(struct text_part *part, const uint8_t *line, const uint8_t *dash,
-		   const struct record *r, const uint8_t *stop)
+bool text_settle(struct text_part *part)
 {
-	enum { OTHER, ENTER, EXIT } call = OTHER;
-	const uint8_t *name = r->name;
-	size_t length = r->name_length;
-	uint8_t longer[112];
-	struct entered entered;
-	struct left left;
+	bool fine = true;
 
-	if (r->mark == ':') {
-		if (length == 9 && !memcmp(name, "sys_enter", 9))
-			call = ENTER;
-		else if (length == 8 && !memcmp(name, "sys_exit", 8))
-			call = EXIT;
-		else if (is_name(name, length, "tracing_mark_write"))
-			name = (const uint8_t *)"print", length = 5;
-	} else if (r->mark == 's') {
-		name = (const uint8_t *)"kernel_stack", length = 12;
+	for (size_t i = 0; i < HOT && fine; i++)
+		fine = settle(part, &part->hot[i]);
+	memset(part->hot, 0, sizeof part->hot);
+	return fine;
+}
+
+static uint8_t role_of(const uint8_t *name, size_t length)
+{
+	if (is_name(name, length, "sys_enter"))
+		return SYS_ENTER;
+	if (is_name(name, length, "sys_exit"))
+		return SYS_EXIT;
+	/* Their text may hold line ends. */
+	if (is_name(name, length, "print") || is_name(name, length, "console") ||
+	    is_name(name, length, "9p_protocol_dump"))
+		return TALKER;
+	for (int kind = 0; kind < 4; kind++)
+		if (is_name(name, length, text_life_names[kind]))
+			return LIFE + kind;
+	return PLAIN;
+}
+
+static inline struct text_hot *hot_place(struct text_part *part, uint64_t hash, uint64_t who)
+{
+	return &part->hot[(hash ^ who * 13) % HOT];
+}
+
+static inline uint64_t who_of(const struct record *r)
+{
+	return (uint64_t)r->tid << 3 | r->context;
+}
+
+static inline bool same_hot(const struct text_hot *hot, uint64_t hash, uint64_t who,
+			    const uint8_t *text, size_t length)
+{
+	return hot->hash == hash && hot->who == who && hot->length == length &&
+	       same_bytes(hot->name, text, length);
+}
+
+/* Where records of this name, task and context are counted; NULL when memory is out. */
+static struct text_hot *hot_of(struct text_part *part, const struct record *r,
+			       const uint8_t *text, size_t length)
+{
+	uint64_t hash = hash_bytes(text, length) | 1, who = who_of(r);
+	struct text_hot *hot = hot_place(part, hash >> 1, who);
+
+	if (same_hot(hot, hash, who, text, length))
+		return hot;
+	if (!settle(part, hot))
+		return NULL;
+	struct text_name *name = name_of(part, text, length, hash);
+
+	if (!name)
+		return NULL;
+	*hot = (struct text_hot){
+		.hash = hash, .who = who, .name = name->text, .length = name->length,
+		.key = (who >> 3 << 33 | (uint64_t)r->context << 30 | name->number) + 1,
+		.role = role_of(text, length),
+	};
+	return hot;
+}
+
+#define SHORT_NAME 40
+
+/*
+ * Where the event at `p` is counted, if it is one of those at hand: a name that was one before
+ * and has its ":" is one again, and its characters need not be looked at. NULL: look closer.
+ * SHORT_NAME bytes can be read.
+ */
+static inline struct text_hot *hot_again(struct text_part *part, const uint8_t *line,
+					 const uint8_t *p, struct record *r)
+{
+	const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+	return NULL;
+#endif
+	for (size_t at = 0; at < SHORT_NAME; at += 8) {
+		uint64_t colons = word_at(p + at) ^ ones * ':';
+		uint64_t zeros = (colons - ones) & ~colons & tops;
+
+		if (!zeros)
+			continue;
+		size_t length = at + (__builtin_ctzll(zeros) >> 3);
+		uint64_t hash = hash_bytes(p, length) | 1, who = who_of(r);
+		struct text_hot *hot = hot_place(part, hash >> 1, who);
+
+		if (!same_hot(hot, hash, who, p, length) || p + length - line > LONGEST - 1)
+			return NULL;
+		r->name = p;
+		r->name_length = length;
+		r->mark = ':';
+		r->behind = p + length + 1;
+		return hot;
+	}
+	return NULL;
+}
+
+/* The name an event is counted by; `longer` is room for one that is not in the line. */
+static bool event_name(const struct record *r, const uint8_t **text, size_t *length,
+		       uint8_t longer[112])
+{
+	const uint8_t *name = r->name;
+	size_t n = r->name_length;
+
+	if (r->mark == 's') {
+		name = (const uint8_t *)"kernel_stack", n = 12;
 	} else if (r->mark == 'u') {
-		name = (const uint8_t *)"user_stack", length = 10;
+		name = (const uint8_t *)"user_stack", n = 10;
 	} else if (r->mark == '<') {
-		name = (const uint8_t *)"function", length = 8;
-	} else if (length >= 4 && !memcmp(name, "sys_", 4)) {
+		name = (const uint8_t *)"function", n = 8;
+	} else if (r->mark != ':' && n >= 4 && !memcmp(name, "sys_", 4)) {
 		size_t head = r->mark == '>' ? 9 : 10;
 
 		memcpy(longer, r->mark == '>' ? "sys_exit_" : "sys_enter_", head);
-		memcpy(longer + head, name + 4, length - 4);
+		memcpy(longer + head, name + 4, n - 4);
 		name = longer;
-		length += head - 4;
+		n += head - 4;
 	} else if (r->mark == '>') {
 		return false;
-	} else if (is_name(name, length, "tracing_mark_write")) {
-		name = (const uint8_t *)"print", length = 5;
+	} else if (is_name(name, n, "tracing_mark_write")) {
+		name = (const uint8_t *)"print", n = 5;
 	}
-	if (call == ENTER && !enter_of(r->behind, stop, part->ioctl, &entered))
+	*text = name;
+	*length = n;
+	return true;
+}
+
+/* What the begin of a line says of its task. */
+static void describe(struct task *task, const uint8_t *comm, uint8_t comm_length, int32_t leader)
+{
+	if (comm) {
+		task->comm = comm;
+		task->comm_length = comm_length;
+	}
+	if (leader >= 0) {
+		task->leader = leader;
+		task->firm_leader = true;
+	}
+}
+
+/* A line that holds a record. */
+struct found {
+	const uint8_t *line, *dash, *stop;
+	struct record record;
+	struct text_head *head; /* where the line's begin is remembered; NULL: nowhere */
+	bool known;		/* it is there already */
+	struct text_hot *hot;	/* where the event is counted; NULL: not looked up yet */
+};
+
+/* The task of a line's begin, which is remembered; NULL when memory is out. */
+static struct task *task_at(struct text_part *part, const struct found *f)
+{
+	const uint8_t *comm = f->line, *comm_end = f->dash;
+	const struct record *r = &f->record;
+	size_t size = part->tasks.size;
+	struct task *task = task_of(&part->tasks, r->tid);
+	struct record again;
+
+	if (!task)
+		return NULL;
+	while (comm < comm_end && *comm == ' ')
+		comm++;
+	while (comm < comm_end && comm_end[-1] == ' ')
+		comm_end--;
+	if (comm_end - comm == 5 && !memcmp(comm, "<...>", 5))
+		comm = NULL;
+	describe(task, comm, (uint8_t)(comm ? comm_end - comm : 0), r->leader);
+	if (part->tasks.size != size) /* it grew: the tasks are elsewhere now */
+		memset(part->heads, 0, sizeof part->heads);
+	if (!f->head)
+		return task;
+	size_t length = text_head(f->dash, &again) - f->line;
+
+	f->head->length = 0;
+	if (length >= 8 && length <= HEAD_BYTES) {
+		*f->head = (struct text_head){
+			.length = (uint8_t)length, .tid = r->tid, .leader = r->leader,
+			.comm = comm, .comm_length = task->comm_length, .task = task,
+		};
+		memcpy(f->head->bytes, f->line, length);
+	}
+	return task;
+}
+
+/* One record; false when its line is none after all. */
+static inline bool count(struct text_part *part, struct found *f)
+{
+	const struct record *r = &f->record;
+	struct text_hot *hot = f->hot;
+	struct entered entered;
+	struct left left;
+
+	if (!hot) {
+		const uint8_t *name;
+		size_t length;
+		uint8_t longer[112];
+
+		if (!event_name(r, &name, &length, longer))
+			return false;
+		hot = hot_of(part, r, name, length);
+		if (!hot) {
+			part->out_of_memory = true;
+			return true;
+		}
+	}
+	if (hot->role == SYS_ENTER && !text_enter(r->behind, f->stop, part->ioctl, &entered))
 		return false;
-	if (call == EXIT && !exit_of(r->behind, stop, &left))
+	if (hot->role == SYS_EXIT && !text_exit(r->behind, f->stop, &left))
 		return false;
-	part->talker = (length == 5 && !memcmp(name, "print", 5)) ||
-		       (length == 7 && !memcmp(name, "console", 7)) ||
-		       (length == 16 && !memcmp(name, "9p_protocol_dump", 16));
+	part->talker = hot->role == TALKER;
 	part->records++;
 	part->ticks |= r->ticks;
 	if (r->ns > part->until)
@@ -533,37 +387,24 @@ static bool record(struct text_part *part, const uint8_t *line, const uint8_t *d
 	if (!part->any || r->ns > part->last)
 		part->last = r->ns;
 	part->any = true;
-	struct task *task = task_of(&part->tasks, r->tid);
+	hot->count++;
+	struct task *task = f->known ? f->head->task : task_at(part, f);
 
-	if (!task || !count_event(part, r, name, length)) {
+	if (!task) {
 		part->out_of_memory = true;
 		return true;
 	}
-	const uint8_t *comm = line, *comm_end = dash;
-
-	while (comm < comm_end && *comm == ' ')
-		comm++;
-	while (comm < comm_end && comm_end[-1] == ' ')
-		comm_end--;
-	if (comm_end - comm != 5 || memcmp(comm, "<...>", 5)) {
-		task->comm = comm;
-		task->comm_length = (uint8_t)(comm_end - comm);
-	}
-	if (r->leader >= 0) {
-		task->leader = r->leader;
-		task->firm_leader = true;
-	}
-	if (call == ENTER) {
+	if (f->known)
+		describe(task, f->head->comm, f->head->comm_length, f->head->leader);
+	if (hot->role == SYS_ENTER) {
 		entered.ns = r->ns;
 		part->out_of_memory |= !task_enters(&part->calls, task, &entered);
-	} else if (call == EXIT) {
+	} else if (hot->role == SYS_EXIT) {
 		left.ns = r->ns;
 		part->out_of_memory |= !task_leaves(&part->calls, task, &left);
-	} else if (r->mark == ':' && (*name == 't' || *name == 's')) {
-		for (int kind = 0; kind < 4; kind++)
-			if (is_name(name, length, text_life_names[kind]))
-				part->out_of_memory |=
-					!keep_life(part, r->tid, kind, r->behind, stop);
+	} else if (hot->role >= LIFE && r->mark == ':') {
+		part->out_of_memory |=
+			!keep_life(part, r->tid, hot->role - LIFE, r->behind, f->stop);
 	}
 	return true;
 }
@@ -576,7 +417,7 @@ const uint8_t *text_first_record(const uint8_t *from, const uint8_t *end)
 		const uint8_t *newline = memchr(from, '\n', end - from);
 
 		/* raw_syscalls and returns may turn out to be no records after all. */
-		if (*from != '#' && record_of(from, newline, &r) && r.mark == ':' &&
+		if (*from != '#' && text_record(from, newline, &r) && r.mark == ':' &&
 		    r.name_length && !(r.name_length >= 5 && !memcmp(r.name, "sys_e", 5)))
 			return from;
 		from = newline + 1;
@@ -584,24 +425,53 @@ const uint8_t *text_first_record(const uint8_t *from, const uint8_t *end)
 	return end;
 }
 
+/* A line that begins as one did before; it and WIDE bytes behind it can be read. */
+static inline bool find_again(struct text_part *part, struct found *f)
+{
+	uint64_t pid = word_at(f->line + COLUMN); /* with its dash */
+	struct text_head *head = &part->heads[(pid * 0x9E3779B97F4A7C15ull >> 32) % HEADS];
+
+	f->head = head;
+	f->dash = f->line + COLUMN;
+	if (!head->length || !same_bytes(f->line, head->bytes, head->length))
+		return false;
+	const uint8_t *event = text_body(f->line + head->length, true, &f->record);
+
+	if (!event)
+		return false;
+	f->record.tid = head->tid;
+	f->record.leader = head->leader;
+	f->known = true;
+	f->hot = hot_again(part, f->line, event, &f->record);
+	return f->hot || text_event(f->line, event, &f->record);
+}
+
+static inline bool find(struct text_part *part, struct found *f, const uint8_t *newline)
+{
+	if (part->end - newline > WIDE && f->line[COLUMN] == '-' && find_again(part, f))
+		return true;
+	f->known = false;
+	f->dash = text_record(f->line, newline, &f->record);
+	if (f->dash != f->line + COLUMN)
+		f->head = NULL;
+	return f->dash;
+}
+
 void text_scan(struct text_part *part)
 {
 	const uint8_t *p = part->begin;
-	struct record r;
 
+	memset(part->heads, 0, sizeof part->heads);
 	while (p < part->end && !part->out_of_memory) {
 		const uint8_t *newline = memchr(p, '\n', part->end - p);
-		const uint8_t *stop = newline - p > LONGEST ? p + LONGEST : newline;
+		struct found found = {.line = p};
 
+		found.stop = newline - p > LONGEST ? p + LONGEST : newline;
 		part->lines++;
-		if (*p == '#') {
+		if (*p == '#')
 			comment_line(part, p);
-		} else {
-			const uint8_t *dash = record_of(p, newline, &r);
-
-			if (!dash || !record(part, p, dash, &r, stop))
-				other_line(part, p, stop);
-		}
+		else if (!find(part, &found, newline) || !count(part, &found))
+			other_line(part, p, found.stop);
 		p = newline + 1;
 	}
 }

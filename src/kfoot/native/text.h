@@ -2,7 +2,10 @@
 #ifndef KFOOT_TEXT_H
 #define KFOOT_TEXT_H
 
-#include "calls.h"
+#include "text_line.h"
+
+/* What a record means beside being counted, by its name. */
+enum text_role { PLAIN, SYS_ENTER, SYS_EXIT, TALKER, LIFE };
 
 /* Few names, many tasks: a name is looked up in a small table, its number counted in a large one. */
 struct text_name {
@@ -13,7 +16,7 @@ struct text_name {
 
 static inline bool text_names_same(const struct text_name *a, const struct text_name *b)
 {
-	return a->length == b->length && !memcmp(a->text, b->text, a->length);
+	return a->length == b->length && same_bytes(a->text, b->text, a->length);
 }
 
 TABLE(text_names, text_name)
@@ -38,6 +41,33 @@ struct text_key {
 	uint32_t length;
 };
 
+/*
+ * A task makes the same few kinds of records again and again: they are counted here, in the
+ * nearest cache, and moved to the large table when another kind needs the place.
+ */
+struct text_hot {
+	uint64_t hash, who, key, count; /* who: task and context; key: as of text_key */
+	const uint8_t *name;
+	uint32_t length;
+	uint8_t role;
+};
+
+#define HOT 512
+
+/* The begin of a line up to its "[", as it was before for the same task: not taken apart again. */
+#define HEAD_BYTES 40
+
+struct text_head {
+	uint8_t bytes[HEAD_BYTES];
+	uint8_t length; /* 0: nothing here */
+	uint8_t comm_length;
+	int32_t tid, leader;
+	const uint8_t *comm; /* NULL: "<...>" */
+	struct task *task;
+};
+
+#define HEADS 64
+
 struct lost {
 	uint64_t hash, events, silent;
 	int32_t cpu;
@@ -52,7 +82,6 @@ TABLE(losts, lost)
 
 #define SAMPLES 5
 #define SAMPLE_BYTES 200
-#define LONGEST 65536
 
 struct sample {
 	uint64_t line;
@@ -76,6 +105,8 @@ struct text_part {
 	struct text_key *keys; /* in the order they were first seen */
 	size_t keys_used, keys_size;
 	struct text_names names;
+	struct text_hot hot[HOT];
+	struct text_head heads[HEADS]; /* of this piece, until its table of tasks grows */
 	struct calls calls;
 	struct arena texts;
 	struct tasks tasks; /* of this piece */
@@ -91,6 +122,7 @@ struct text_part {
 	size_t tracer_length;
 	/* the work */
 	const uint8_t *begin, *end;
+	bool mapped; /* the work is pages of a file, not needed again */
 	uint64_t until;
 	int64_t ioctl;
 };
@@ -100,5 +132,8 @@ const uint8_t *text_first_record(const uint8_t *from, const uint8_t *end);
 
 /* Count part->begin to part->end, which ends with a newline. */
 void text_scan(struct text_part *part);
+
+/* Moves all that is in `hot` to the table; false when memory is out. */
+bool text_settle(struct text_part *part);
 
 #endif

@@ -339,12 +339,12 @@ class NativeText:
 
         pieces = whole_lines(path, LONGEST, progress)
         for piece in pieces:
-            self.feed(piece)
+            self.feed(piece, mapped=isinstance(piece, memoryview))
         return pieces.broken
 
-    def feed(self, piece: bytes | memoryview) -> None:
-        """Count whole lines."""
-        for name, tid, rest in self._text.feed(piece):
+    def feed(self, piece: bytes | memoryview, *, mapped: bool = False) -> None:
+        """Count whole lines. ``mapped``: they are of a mapped file, whose pages are given back."""
+        for name, tid, rest in self._text.feed(piece, mapped):
             life = life_of(name, tid, rest)
             if life is not None:
                 keep_life(self._tally, life)

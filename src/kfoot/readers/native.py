@@ -50,9 +50,9 @@ def threads_here() -> int:
 class whole_lines:
     """The bytes of a text file in large pieces that end with a newline.
 
-    A plain file is memory-mapped, a compressed one is unpacked. Of a last line without newline
-    the first ``longest`` bytes are given, with one. ``broken`` tells afterwards why a compressed
-    file ended early.
+    A plain file is memory-mapped (its pieces are memoryviews), a compressed one is unpacked. Of a
+    last line without newline the first ``longest`` bytes are given, with one. ``broken`` tells
+    afterwards why a compressed file ended early.
     """
 
     def __init__(self, path: Path, longest: int, progress: Progress | None = None):
