@@ -4,6 +4,7 @@
  * window holds the records of all CPUs in a span of time, and what crosses its bounds (a call
  * entered before, left behind) is put together afterwards.
  */
+#include "pages.h"
 #include "ring.h"
 
 #define MISSED (1u << 31)
@@ -302,6 +303,22 @@ static inline bool in_window(const struct window *w, uint64_t ns)
 	return ns >= w->from && (ns < w->to || w->last);
 }
 
+/* The first page that begins at or behind a time. */
+static size_t page_from(const struct stream *stream, uint64_t ns)
+{
+	size_t low = 0, high = stream->pages;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (stream->start[middle] < ns)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 /* Counts one CPU's records of a window, keeps the special ones. */
 static void scan_stream(struct ring_worker *worker, const struct window *w, int index)
 {
@@ -309,20 +326,13 @@ static void scan_stream(struct ring_worker *worker, const struct window *w, int 
 	const struct stream *stream = &worker->streams[index];
 	struct specials *specials = &worker->specials[index];
 	struct damage *damage = &worker->damage[index];
-	size_t low = 0, high = stream->pages;
+	size_t begin = page_from(stream, w->from);
 	uint64_t first = 0, last = 0;
 	bool any = false, fine = true;
 
 	specials->used = 0;
-	while (low < high) { /* the first page that may reach into the window */
-		size_t middle = low + (high - low) / 2;
-
-		if (stream->start[middle + 1] < w->from)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	for (size_t k = low; k < stream->pages; k++) {
+	/* The page before may reach into the window. */
+	for (size_t k = begin ? begin - 1 : 0; k < stream->pages; k++) {
 		struct page page;
 		struct record r;
 		uint64_t start = stream->start[k];
@@ -464,6 +474,19 @@ void ring_scan(struct ring_worker *worker, struct window *w)
 		if (++worker->heads[i] == list->used)
 			worker->heap[0] = worker->heap[--n];
 		sink(worker, n, 0);
+	}
+}
+
+void ring_give_back(const struct ring_worker *worker, const struct window *w)
+{
+	for (int i = 0; i < worker->stream_count; i++) {
+		const struct stream *stream = &worker->streams[i];
+		size_t from = page_from(stream, w->from);
+		size_t to = w->last ? stream->pages : page_from(stream, w->to);
+
+		if (from < to)
+			give_back(stream->base + from * worker->plan->page,
+				  stream->base + to * worker->plan->page);
 	}
 }
 

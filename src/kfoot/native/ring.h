@@ -109,6 +109,8 @@ void ring_index(struct stream *stream);
 void ring_scan(struct ring_worker *worker, struct window *window);
 /* Moves all that is in `hot` to the table; false when memory is out. */
 bool ring_settle(struct counts *counts);
+/* Gives back the memory of a window's pages, which are of a mapped file. */
+void ring_give_back(const struct ring_worker *worker, const struct window *window);
 /* Gives false when the gate did not exec. */
 bool ring_gate(const struct stream *streams, int count, const struct ring_plan *plan,
 	       uint64_t *from);

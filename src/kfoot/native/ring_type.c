@@ -10,6 +10,7 @@
 typedef struct {
 	PyObject_HEAD
 	int threads, stream_count;
+	int mapped; /* the streams are mapped files */
 	bool busy;
 	struct ring_plan plan;
 	Py_buffer *views;
@@ -37,8 +38,11 @@ static void *scan_windows(void *argument)
 	Ring *ring = job->ring;
 	int at;
 
-	while ((at = atomic_fetch_add(&ring->taken, 1)) < ring->window_count)
+	while ((at = atomic_fetch_add(&ring->taken, 1)) < ring->window_count) {
 		ring_scan(job->worker, &ring->windows[at]);
+		if (ring->mapped)
+			ring_give_back(job->worker, &ring->windows[at]);
+	}
 	return NULL;
 }
 
@@ -200,7 +204,7 @@ static PyObject *ring_new(PyTypeObject *type, PyObject *args, PyObject *words)
 {
 	static char *names[] = {"threads", "streams", "page", "data", "commit", "enter",
 				"enter_nr", "request", "leave", "leave_nr", "ret", "exec",
-				"lives", "ioctl", "until", "gate", "window", NULL};
+				"lives", "ioctl", "until", "gate", "window", "mapped", NULL};
 	allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
 	Ring *self = (Ring *)alloc(type, 0);
 	unsigned long long until;
@@ -213,11 +217,11 @@ static PyObject *ring_new(PyTypeObject *type, PyObject *args, PyObject *words)
 	struct ring_plan *plan = &self->plan;
 
 	if (!PyArg_ParseTupleAndKeywords(
-		    args, words, "iOnnniO&O&iO&O&iOLKOn", names, &self->threads, &buffers, &page,
+		    args, words, "iOnnniO&O&iO&O&iOLKOnp", names, &self->threads, &buffers, &page,
 		    &data, &commit, &plan->enter, as_field, &plan->enter_nr, as_field,
 		    &plan->request, &plan->leave, as_field, &plan->leave_nr, as_field, &plan->ret,
 		    &plan->exec, &lives, &ioctl, &until, &gate,
-		    &self->window_bytes))
+		    &self->window_bytes, &self->mapped))
 		goto fail;
 	if (self->threads < 1 || self->threads > MOST_THREADS || (commit != 4 && commit != 8) ||
 	    data != 8 + commit || page < 64 || page > 1 << 24 || self->window_bytes < 1) {

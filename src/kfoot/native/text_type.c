@@ -1,10 +1,9 @@
 /* The Python type `Text`: feeds pieces of a trace to threads and puts their counts together. */
 #include "module.h"
+#include "pages.h"
 #include "text.h"
 
 #include <pthread.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 typedef struct {
 	PyObject_HEAD
@@ -21,19 +20,6 @@ typedef struct {
 	uint8_t tracer[40];
 	size_t tracer_length;
 } Text;
-
-/*
- * Pages of a mapped file that were read are given back by the thread that read them: it is a
- * tenth of the work, and the kernel does it for several threads at once.
- */
-static void give_back(const uint8_t *begin, const uint8_t *end)
-{
-	uintptr_t page = sysconf(_SC_PAGESIZE);
-	uintptr_t from = ((uintptr_t)begin + page - 1) & ~(page - 1), to = (uintptr_t)end & ~(page - 1);
-
-	if (from < to)
-		madvise((void *)from, to - from, MADV_DONTNEED);
-}
 
 static void *run(void *argument)
 {

@@ -272,6 +272,7 @@ def _calls(
     """Add counts by process to ``found``; the numbers are those of ``abi``."""
     outcomes: dict[int, str] = {}
     requests: dict[int, Request | None] = {-1: None}
+    new = tuple.__new__  # there are tens of thousands, and CallKey's own constructor is slow
     for (tid, nr, code, asked), (calls, ns) in counts.items():
         outcome = outcomes.get(code)
         if outcome is None:
@@ -281,14 +282,18 @@ def _calls(
         numbers_of = abi
         if abi == "x86_64" and nr > 0 and nr & _X32_BIT:
             nr, numbers_of = nr & ~_X32_BIT, "x32"
-        fields = (process[tid], numbers_of, nr, None, outcome, None, None, requests[asked])
-        key = CallKey._make(fields)
+        key = new(
+            CallKey,
+            (process[tid], numbers_of, nr, None, outcome, None, None, requests[asked]),
+        )
+        time_ns = ns if timed and code != NEVER else None
         total = found.get(key)
         if total is None:
-            total = found[key] = CallCount()
+            found[key] = CallCount(calls, time_ns)
+            continue
         total.calls += calls
-        if timed and code != NEVER:
-            total.time_ns = min((total.time_ns or 0) + ns, MOST_NS)
+        if time_ns is not None:
+            total.time_ns = min((total.time_ns or 0) + time_ns, MOST_NS)
 
 
 def text(raw: bytes) -> str:

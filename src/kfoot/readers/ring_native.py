@@ -96,6 +96,7 @@ def _ring(
         until=NEVER_NS if plan.until_ns is None else plan.until_ns,
         gate=plan.gate if plan.gate is not None and -_HALF <= plan.gate < _HALF else None,
         window=window,
+        mapped=True,
     )
 
 
