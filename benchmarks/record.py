@@ -80,6 +80,14 @@ class Result:
         return f"{statistics.median(self.ratios):.2f}"
 
 
+def settle() -> None:
+    """Wait until kfoot's counters of events are detached: they outlive it by some tenths of a
+    second, and the next run would pay for it."""
+    alive = ["pgrep", "-x", "--runstates", "R,S,D", "kfoot-events"]
+    while subprocess.run(alive, stdout=subprocess.DEVNULL).returncode == 0:
+        time.sleep(0.05)
+
+
 def run(prefix: list[str], workload: list[str], folder: Path) -> tuple[float, float]:
     """Seconds of the workload itself, MiB of the largest process around it."""
     timing = folder / "ns"
@@ -130,6 +138,7 @@ def measure(names: list[str], tracers: list[str], pairs: int) -> dict[tuple[str,
             for _ in range(min(pairs, 3) if slow else pairs):
                 with tempfile.TemporaryDirectory(prefix="kfoot-bench-") as name:
                     folder = Path(name)
+                    settle()
                     plain, _ = run([], command, folder)
                     try:
                         if tracer == OTHERS:
@@ -170,6 +179,7 @@ def start_up(times: int) -> float:
     took = []
     for _ in range(times):
         with tempfile.TemporaryDirectory(prefix="kfoot-bench-") as name:
+            settle()
             began = time.perf_counter()
             command = [*_KFOOT, "-o", f"{name}/c", "--", "true"]
             subprocess.run(command, check=True, capture_output=True)

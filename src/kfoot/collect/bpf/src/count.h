@@ -70,7 +70,11 @@ static __always_inline void find_shape(struct found *found, u32 limit)
 	known = bpf_map_lookup_elem(&shapes, &found->shape_key);
 	if (!known && *(volatile u32 *)&next_shape < limit) {
 		fresh.id = __sync_fetch_and_add(&next_shape, 1);
-		bpf_map_update_elem(&shapes, &found->shape_key, &fresh, BPF_NOEXIST);
+		if (!bpf_map_update_elem(&shapes, &found->shape_key, &fresh, BPF_NOEXIST)) {
+			found->shape = fresh.id;
+			found->owed = 1;
+			return;
+		}
 		known = bpf_map_lookup_elem(&shapes, &found->shape_key);
 	}
 	if (known) {
@@ -124,6 +128,7 @@ static __always_inline void send_step(struct scratch *s, struct task_state *stat
 {
 	u64 id = bpf_get_current_pid_tgid();
 	struct step *step = &s->step;
+	u32 length = config.sequence ? sizeof(*step) : sizeof(*step) - sizeof(step->args);
 
 	step->head.kind = RECORD_STEP;
 	step->head.flags = flags;
@@ -136,9 +141,7 @@ static __always_inline void send_step(struct scratch *s, struct task_state *stat
 	step->image = image_of(state);
 	step->unused = 0;
 	__builtin_memcpy(step->args, state->args, sizeof(step->args));
-	if (bpf_ringbuf_output(&ring, step,
-			       config.sequence ? sizeof(*step) : sizeof(*step) - sizeof(step->args),
-			       wake()))
+	if (bpf_ringbuf_output(&ring, step, length, wake(length)))
 		note(flags & FLAG_LOOSE ? STAT_DROPPED : STAT_STEPS_DROPPED);
 }
 

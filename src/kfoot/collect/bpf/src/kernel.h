@@ -40,7 +40,7 @@ enum {
 #define BPF_LOCAL_STORAGE_GET_F_CREATE 1
 #define BPF_RB_NO_WAKEUP 1
 #define BPF_RB_FORCE_WAKEUP 2
-#define BPF_RB_AVAIL_DATA 0
+#define BPF_RB_PROD_POS 3
 
 /* include/uapi/linux/stat.h, magic.h, socket.h */
 #define S_IFMT 0170000

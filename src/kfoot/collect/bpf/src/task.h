@@ -75,10 +75,14 @@ static __always_inline u64 argument(struct task_state *state, u32 number)
 	return state->args[number < ARGS ? number : 0];
 }
 
-static __always_inline u64 wake(void)
+/* Whether the record about to be sent wakes the reader: once in config.wake bytes (a power of two),
+ * for a wake-up costs an interrupt. */
+static __always_inline u64 wake(u32 length)
 {
-	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= config.wake ? BPF_RB_FORCE_WAKEUP :
-									     BPF_RB_NO_WAKEUP;
+	u64 at = bpf_ringbuf_query(&ring, BPF_RB_PROD_POS);
+
+	return (at ^ (at + length + 16)) & ~(u64)(config.wake - 1) ? BPF_RB_FORCE_WAKEUP :
+								     BPF_RB_NO_WAKEUP;
 }
 
 static __always_inline long send(struct scratch *s, u32 used)
@@ -87,7 +91,8 @@ static __always_inline long send(struct scratch *s, u32 used)
 
 	if (used > DATA_MAX)
 		used = DATA_MAX;
-	error = bpf_ringbuf_output(&ring, s, sizeof(struct call) + used, wake());
+	used += sizeof(struct call);
+	error = bpf_ringbuf_output(&ring, s, used, wake(used));
 	note(error ? STAT_DROPPED : STAT_RECORDS);
 	return error;
 }
