@@ -1,6 +1,6 @@
 """All benchmarks, written into benchmarks/README.md between their marks.
 
-python benchmarks/run.py [NAME ...]     (recording, reading; default: both)
+python benchmarks/run.py [NAME ...]     (recording, reading, watching; default: all)
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE / "README.md"
-SCRIPTS = {"recording": "record.py", "reading": "read.py"}
+SCRIPTS = {"recording": "record.py", "reading": "read.py", "watching": "watch.py"}
 
 
 def _with(page: str, name: str, table: str) -> str:
