@@ -7,15 +7,11 @@ gives what could be unpacked; ``broken`` then says why.
 
 from __future__ import annotations
 
-import gzip
-import lzma
-import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from kfoot.errors import InputError
 from kfoot.readers.base import Options
@@ -30,12 +26,7 @@ HEAD = 1 << 16
 """Bytes a sniffer is shown."""
 
 SUFFIXES = (".gz", ".xz", ".zst")
-
-_ZSTD_STEP = 1024
-"""Packed bytes given to zstd at once: a block of 4 bytes can unpack to 128 KiB, so this bounds
-what one step may give to 32 MiB even for a file made to exhaust memory."""
-
-_LZMA_MEMORY = 256 << 20
+_PACKED = (b"\x1f\x8b", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
 
 
 class _Unpacked(Protocol):
@@ -63,13 +54,14 @@ class Source:
         """Not packed: the bytes are as they are in the file."""
 
     def _open(self, magic: bytes) -> _Unpacked:
-        if magic.startswith(b"\x1f\x8b"):
-            return _Gzip(self._file)
-        if magic == b"\xfd7zXZ\0":
-            return _Xz(self._file)
-        if magic.startswith(b"\x28\xb5\x2f\xfd"):
-            return _Zstd(self._file)
-        return self._file
+        self._errors: tuple[type[Exception], ...] = (OSError,)
+        if not magic.startswith(_PACKED):
+            return self._file
+        # Most traces are not packed: what unpacks is imported for those that are.
+        from kfoot.readers import packed
+
+        self._errors = packed.ERRORS
+        return packed.unpacked(self._file, magic)
 
     def read(self, size: int = BLOCK) -> bytes:
         """Up to ``size`` bytes (zstd: somewhat more); b"" at the end."""
@@ -77,7 +69,7 @@ class Source:
             return b""
         try:
             return self._unpacked.read(size)
-        except (OSError, EOFError, zlib.error, lzma.LZMAError, _zstd_error()) as error:
+        except self._errors as error:
             self.broken = str(error) or type(error).__name__
             return b""
 
@@ -106,96 +98,13 @@ def plain_file(path: Path) -> Iterator[Path]:
         if source.plain:
             yield path
             return
+        import tempfile
+
         with tempfile.NamedTemporaryFile(prefix="kfoot-") as copy:
             while block := source.read():
                 copy.write(block)
             copy.flush()
             yield Path(copy.name)
-
-
-def _zstd_error() -> type[Exception]:
-    import zstandard
-
-    return zstandard.ZstdError
-
-
-class _Gzip:
-    """gzip; ``read1``, because ``read`` forgets what it has when the data ends early."""
-
-    def __init__(self, file: BinaryIO):
-        self._file = gzip.GzipFile(fileobj=file)
-
-    def read(self, size: int, /) -> bytes:
-        return self._file.read1(size)
-
-
-class _Xz:
-    """xz with a bound on memory, which lzma.LZMAFile has not."""
-
-    def __init__(self, file: BinaryIO):
-        self._file = file
-        self._decoder = lzma.LZMADecompressor(memlimit=_LZMA_MEMORY)
-
-    def read(self, size: int, /) -> bytes:
-        while True:
-            if self._decoder.eof:
-                rest = self._decoder.unused_data.lstrip(b"\0") or self._file.read(BLOCK)
-                if not rest:
-                    return b""
-                self._decoder = lzma.LZMADecompressor(memlimit=_LZMA_MEMORY)
-                data = self._decoder.decompress(rest, size)
-            elif self._decoder.needs_input:
-                block = self._file.read(BLOCK)
-                if not block:
-                    raise EOFError("the xz data ends early")
-                data = self._decoder.decompress(block, size)
-            else:
-                data = self._decoder.decompress(b"", size)
-            if data:
-                return data
-
-
-class _Zstd:
-    """zstd in small steps; unlike zstandard's own stream reader it notices an early end."""
-
-    def __init__(self, file: BinaryIO):
-        self._file = file
-        self._decoder: Any = None
-        self._error: Exception | None = None
-
-    def read(self, size: int, /) -> bytes:
-        import zstandard
-
-        if self._error:
-            raise self._error
-        found: list[bytes] = []
-        have = 0
-        rest = b""
-        while have < size:
-            block = rest or self._file.read(_ZSTD_STEP)
-            if not block:
-                if self._decoder is not None and not found:
-                    raise EOFError("the zstd data ends early")
-                break
-            if self._decoder is None:
-                self._decoder = zstandard.ZstdDecompressor().decompressobj()
-            try:
-                data = self._decoder.decompress(block)
-            except zstandard.ZstdError as error:
-                self._error = error
-                if found:
-                    break
-                raise
-            rest = b""
-            if self._decoder.eof:
-                rest = self._decoder.unused_data
-                self._decoder = None
-            if data:
-                found.append(data)
-                have += len(data)
-        if rest:
-            self._file.seek(-len(rest), 1)
-        return b"".join(found)
 
 
 def head(path: Path, size: int = HEAD) -> bytes:
