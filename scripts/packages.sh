@@ -3,7 +3,8 @@
 # usage: packages.sh run|test
 set -u
 RUN="python3-venv strace graphviz libbpf1"
-TEST="$RUN gcc libc6-dev python3-dev gcc-multilib trace-cmd linux-perf mawk perl xz-utils chromium busybox-static
+TEST="$RUN gcc libc6-dev python3-dev gcc-multilib trace-cmd linux-perf mawk perl xz-utils chromium
+  poppler-utils busybox-static
   cpio kmod qemu-system-x86 seabios openssh-server openssh-client sqlite3 git curl
   linux-source"
 case "${1:-run}" in

@@ -66,6 +66,7 @@ _NEEDS: dict[str, Callable[[], str | None]] = {
     "gcc": _program("gcc"),
     "dot": _program("dot"),
     "browser": _program("chromium"),
+    "pdftotext": _program("pdftotext"),
     "guest": _program("qemu-system-x86_64"),
     "node": _program("node"),
     "trace-cmd": _program("trace-cmd"),

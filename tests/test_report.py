@@ -284,22 +284,26 @@ def chromium(tmp_path: Path, page: str, script: str) -> str:
     return dump(tmp_path, loosened)
 
 
-def dump(tmp_path: Path, page: str) -> str:
+def browse(tmp_path: Path, page: str, *options: str) -> subprocess.CompletedProcess[str]:
     needs("browser")
     file = tmp_path / "report.html"
     file.write_text(page, encoding="utf-8")
-    done = subprocess.run(
+    return subprocess.run(
         [
             "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
             "--no-first-run", "--disable-background-networking", "--disable-component-update",
             "--disable-sync", "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}",
-            "--virtual-time-budget=3000", "--dump-dom", file.as_uri(),
+            "--virtual-time-budget=3000", *options, file.as_uri(),
         ],
         capture_output=True,
         encoding="utf-8",
         timeout=90,
         check=True,
     )  # fmt: skip
+
+
+def dump(tmp_path: Path, page: str) -> str:
+    done = browse(tmp_path, page, "--dump-dom")
     assert "Refused to" not in done.stderr
     assert "Content Security Policy" not in done.stderr
     assert "CONSOLE" not in done.stderr
@@ -343,6 +347,23 @@ def test_sorting_and_searching_in_a_browser(tmp_path: Path, footprint: dict[str,
     assert body["data-down"] == ";".join([*map(str, sorted(counts, reverse=True)), "–"])
     assert body["data-up"] == ";".join([*map(str, sorted(counts)), "–"])
     assert body["data-found"] == "1"
+
+
+@pytest.mark.browser
+def test_on_paper_every_page_of_a_table_has_its_head(
+    tmp_path: Path, footprint: dict[str, Any]
+) -> None:
+    needs("pdftotext")
+    footprint["objects"] *= 200 // len(footprint["objects"]) + 1
+    paper = tmp_path / "report.pdf"
+    browse(tmp_path, render(footprint), f"--print-to-pdf={paper}", "--no-pdf-header-footer")
+    told = subprocess.run(["pdftotext", "-layout", paper, "-"], capture_output=True, text=True)
+    pages = told.stdout.split("\f")
+    within = [page for page in pages if page.count(footprint["objects"][0]["name"]) > 0]
+    assert len(within) > 5
+    assert [page for page in within[1:] if not page.lstrip().startswith("object ")] == []
+    # Words are not broken at any letter to make narrow columns.
+    assert "x86_64" in told.stdout
 
 
 @pytest.mark.browser

@@ -2,6 +2,7 @@
 // Sorting and searching of the data tables. The report is complete without this script.
 (() => {
   const collator = new Intl.Collator("en", { numeric: true });
+  const buttons = new Map(); // of the head cells
 
   function compare(index, sign) {
     return (a, b) => {
@@ -24,6 +25,7 @@
       button.type = "button";
       button.textContent = head.textContent;
       head.replaceChildren(button);
+      buttons.set(head, button);
       button.addEventListener("click", () => {
         const numeric = head.classList.contains("n");
         const before = head.getAttribute("aria-sort");
@@ -78,6 +80,11 @@
   addEventListener("hashchange", opened);
   addEventListener("beforeprint", () => {
     for (const part of document.querySelectorAll("details.chart")) part.open = true;
+    // A head with buttons in it is not repeated on every page.
+    for (const [head, button] of buttons) head.textContent = button.textContent;
+  });
+  addEventListener("afterprint", () => {
+    for (const [head, button] of buttons) head.replaceChildren(button);
   });
   opened();
 })();
