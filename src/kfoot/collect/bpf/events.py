@@ -24,6 +24,8 @@ CONTEXTS = ("task", "softirq", "hardirq", "nmi")
 Event = tuple[str, str]
 """System and name."""
 
+SWITCH = ("sched", "sched_switch")
+
 _ELSEWHERE = frozenset(
     {"syscalls", "raw_syscalls", "ftrace", "kprobes", "uprobes", "synthetic", "csd_dummy"}
 )
@@ -77,7 +79,7 @@ def _unmounted(name: str) -> str:
 def interrupt(event: Event) -> int | None:
     """How an event marks the entry, exit or absence of an interrupt, None for one that does not."""
     system, name = event
-    if event == ("sched", "sched_switch"):
+    if event == SWITCH:
         # No interrupt goes on across it. Should another tracer's coming or going on a tracepoint
         # have hidden an exit from us, what follows is not taken for an interrupt for ever.
         return INTERRUPT_NONE | INTERRUPT_EXIT
@@ -105,10 +107,14 @@ class Counters:
         self._library = library
         self._map = loaded.map("events")
         self._events = events
-        # Exits before entries: an entry counted without its exit would never be undone.
+        # The task switch first: the others rely on it (struct processor in src/shared.h). Exits
+        # before entries: an entry counted without its exit would never be undone.
         self._order = sorted(
             range(len(events)),
-            key=lambda number: not (interrupt(events[number]) or 0) & INTERRUPT_EXIT,
+            key=lambda number: (
+                events[number] != SWITCH,
+                not (interrupt(events[number]) or 0) & INTERRUPT_EXIT,
+            ),
         )
         self.refused: list[Event] = []
         """Those the kernel did not take a counter on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -13,7 +14,7 @@ from typing import Any, BinaryIO
 
 from kfoot.collect.base import Scope
 from kfoot.collect.bpf import libbpf
-from kfoot.collect.bpf.events import Counters, available
+from kfoot.collect.bpf.events import SWITCH, Counters, available
 from kfoot.collect.bpf.layout import (
     COMBINATION,
     COUNT,
@@ -87,7 +88,7 @@ class Detail:
         self._counters = Counters(
             self._library, templates, self._events, depth=self._arch == "x86_64"
         )
-        for name in ("tasks", ".data"):
+        for name in ("tasks", "processors", ".data"):
             loaded.share(name, templates)
         self._config = config = replace(
             self._config, rdonly_cast=b"\0bpf_rdonly_cast\0" in BTF.read_bytes()
@@ -128,6 +129,8 @@ class Detail:
         )
         self._ring.start()
         attached = self._counters.attach()
+        if self._events and (SWITCH not in self._events or SWITCH in self._counters.refused):
+            raise BpfError("the kernel does not tell of task switches", errno.ENOENT)
         self._meta = {
             "format": "kfoot-bpf",
             "version": FORMAT,

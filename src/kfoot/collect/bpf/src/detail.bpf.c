@@ -195,7 +195,10 @@ int on_enter(u64 *ctx)
 	state->abi = abi_of(task, regs, &nr);
 	state->nr = nr;
 	state->inside = 1;
-	state->follow = FOLLOW;
+	if (state->follow != FOLLOW) {
+		state->follow = FOLLOW;
+		forget();
+	}
 	state->fresh = 0;
 	state->program = 0;
 	take_args(state, regs);

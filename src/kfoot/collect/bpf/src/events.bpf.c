@@ -23,17 +23,7 @@ struct {
 } events SEC(".maps");
 
 /* Where the preempt count cannot be read (x86), interrupts are told by their own trace events. */
-struct depth {
-	s32 soft, hard;
-};
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct depth);
-} depths SEC(".maps");
-
-static __always_inline u32 context_of(struct task_struct *task)
+static __always_inline u32 context_of(struct task_struct *task, struct processor *here)
 {
 #if defined(__TARGET_ARCH_arm64)
 	/* include/linux/preempt.h: NMI 0xf00000, HARDIRQ 0xf0000, softirq being served 0x100 */
@@ -44,37 +34,41 @@ static __always_inline u32 context_of(struct task_struct *task)
 	       count & 0x100	? CONTEXT_SOFTIRQ :
 				  CONTEXT_TASK;
 #else
-	u32 zero = 0;
-	struct depth *depth = bpf_map_lookup_elem(&depths, &zero);
-
-	if (!depth)
-		return CONTEXT_TASK;
-	return depth->hard ? CONTEXT_HARDIRQ : depth->soft ? CONTEXT_SOFTIRQ : CONTEXT_TASK;
+	return here->hard ? CONTEXT_HARDIRQ : here->soft ? CONTEXT_SOFTIRQ : CONTEXT_TASK;
 #endif
 }
 
-static __always_inline void count_event(u32 number)
+static __always_inline void count_event(u32 number, struct processor *here)
 {
 	struct task_struct *task = (void *)bpf_get_current_task_btf();
-	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
 	struct event_count *count;
 
-	if (state ? state->follow != FOLLOW : scope.adopt != ADOPT_ALL)
+	if (here->task != (u64)task) {
+		struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
+
+		here->follow = state ? state->follow : FOLLOW_UNKNOWN;
+		asm volatile("" ::: "memory"); /* an event may interrupt this one */
+		here->task = (u64)task;
+	}
+	if (here->follow != FOLLOW &&
+	    (here->follow != FOLLOW_UNKNOWN || scope.adopt != ADOPT_ALL))
 		return;
 	if (scope.adopt == ADOPT_OVER)
 		return;
 	count = bpf_map_lookup_elem(&events, &number);
 	if (count)
-		count->context[context_of(task) & (CONTEXTS - 1)]++;
+		count->context[context_of(task, here) & (CONTEXTS - 1)]++;
 }
 
 SEC("raw_tp/any")
 int on_event(u64 *ctx)
 {
+	struct processor *here = processor();
 	u32 mark;
 
 	asm volatile("%0 = " MARK : "=r"(mark));
-	count_event(mark);
+	if (here)
+		count_event(mark, here);
 	return 0;
 }
 
@@ -82,22 +76,22 @@ int on_event(u64 *ctx)
 SEC("raw_tp/any")
 int on_interrupt(u64 *ctx)
 {
-	u32 mark, zero = 0;
-	struct depth *depth = bpf_map_lookup_elem(&depths, &zero);
+	struct processor *here = processor();
+	u32 mark;
 	s32 *which;
 
 	asm volatile("%0 = " MARK : "=r"(mark));
-	if (!depth)
+	if (!here)
 		return 0;
 	if (mark & (1 << 28)) {
 		/* A task switch is in no interrupt: an entry whose exit was missed ends here. */
-		depth->hard = 0;
-		depth->soft = 0;
+		here->hard = 0;
+		here->soft = 0;
 	}
-	which = mark & (1 << 29) ? &depth->hard : &depth->soft;
+	which = mark & (1 << 29) ? &here->hard : &here->soft;
 	if (!(mark & (1 << 30)))
 		++*which;
-	count_event(mark & 0xffff);
+	count_event(mark & 0xffff, here);
 	if (mark & (1 << 30) && *which > 0)
 		--*which;
 	return 0;

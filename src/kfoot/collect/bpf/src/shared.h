@@ -21,8 +21,9 @@ struct remembered {
 };
 #define REMEMBERED 16
 
-/* GATE: stopped before its execve; what it does until it enters that is not the workload's. */
-enum follow { FOLLOW_NOT, FOLLOW, FOLLOW_GATE };
+/* GATE: stopped before its execve; what it does until it enters that is not the workload's.
+ * UNKNOWN: it has no mark. */
+enum follow { FOLLOW_NOT, FOLLOW, FOLLOW_GATE, FOLLOW_UNKNOWN };
 
 struct task_state {
 	u32 follow; /* enum follow */
@@ -46,6 +47,40 @@ struct {
 	__type(key, int);
 	__type(value, struct task_state);
 } tasks SEC(".maps");
+
+/*
+ * What is known of a processor: how deep in interrupts it is (x86 only, see events.bpf.c), and what
+ * the task it runs is. That holds until the next task switch, for sched_switch is an event that is
+ * counted, still in the name of the task that leaves: it puts that one here.
+ */
+struct processor {
+	s32 soft, hard;
+	u64 task; /* address, 0: to be looked up */
+	u32 follow; /* enum follow */
+	u32 unused;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct processor);
+} processors SEC(".maps");
+
+static __always_inline struct processor *processor(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&processors, &zero);
+}
+
+/* The current task is something else than it was. */
+static __always_inline void forget(void)
+{
+	struct processor *here = processor();
+
+	if (here)
+		here->task = 0;
+}
 
 struct scope scope = { .next_image = 1 }; /* alone in .data: user space writes and reads it */
 

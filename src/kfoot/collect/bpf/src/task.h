@@ -188,6 +188,7 @@ static __always_inline struct task_state *adopt(struct task_struct *task)
 	}
 	__sync_fetch_and_add(&scope.alive, 1);
 	state->follow = FOLLOW;
+	forget();
 	state->fresh = 1;
 	state->image = image ? *image : 0;
 	start_record(s, state, RECORD_ADOPT);
