@@ -7,9 +7,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from generated import EXAMPLES
 from kfoot.readers.base import Options
 from kfoot.readers.files import Source
 from kfoot.readers.ftrace_text import LONGEST, READER, NativeText, Scanner, TextTally, lines
@@ -17,7 +18,6 @@ from kfoot.readers.native import native
 from needs import needs
 
 DATA = Path(__file__).parent / "data"
-EXAMPLES = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module")

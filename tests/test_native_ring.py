@@ -8,10 +8,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import ringwriter as w
+from generated import EXAMPLES
 from kfoot.errors import InputError
 from kfoot.readers import ring_buffer, ring_native
 from kfoot.readers.base import Options
@@ -22,7 +23,6 @@ from kfoot.readers.trace_dat import READER as DAT
 from needs import needs
 
 DATA = Path(__file__).parent / "data"
-EXAMPLES = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 PAGE = 256
 FORMATS = {
     event.id: event

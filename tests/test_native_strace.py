@@ -9,9 +9,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from generated import EXAMPLES
 from kfoot.errors import InputError
 from kfoot.readers import strace_native
 from kfoot.readers.base import Options
@@ -23,7 +24,6 @@ from kfoot.readers.strace_text import READER
 from needs import needs
 
 DATA = Path(__file__).parent / "data" / "strace"
-EXAMPLES = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 STYLE = ANY._replace(since=False, nr=False, pointer=False)
 
 
@@ -166,6 +166,55 @@ TEXT = st.one_of(
 @example(b"7 read(3</a>, 1) = 1\n7 read(3</a>, 1) = 1\n7 read(3</a>, 1) = 1", 1, 1)
 def test_any_trace(module: ModuleType, text: bytes, max_steps: int, pieces: int) -> None:
     both(module, text, max_steps, pieces)
+
+
+FOLDED = st.lists(
+    st.tuples(
+        st.sampled_from([b"7 ", b"8 ", b"9 "]),
+        st.sampled_from([*CALLS[:4], *CALLS[42:46], *PARTS[13:14], *PARTS[16:17]]),
+    ).map(b"".join),
+    max_size=60,
+).map(b"\n".join)
+"""Few calls among many execs, forks and ends."""
+
+
+@EXAMPLES
+@given(FOLDED, st.integers(0, 6))
+def test_too_many_combinations_fold_images_at_the_same_place(
+    module: ModuleType, text: bytes, most: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kfoot.readers.strace_assemble.COMBINATIONS", most)
+        patch.setattr("kfoot.readers.strace_native.COMBINATIONS", most)
+        both(module, text, 5, 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # A task that made no call yet gets its first image from an exec.
+        "8 read(3</a>, 1) = 1|7 --- SIGCHLD {} ---|7 read(3</a>, 1) = 1|"
+        '7 execve("/bin/a", ["a"], 0x1 /* 2 vars */) = 0|7 read(3</a>, 1) = 1',
+        # A child that only a line that does not parse speaks of was not followed.
+        "7 vfork() = 8|7 read(3</a>, 1) = 1|8 what is this|8 read(3</a>, 1) = 1",
+        # Numbers and times longer than the Assembler takes.
+        "7 read(3</a>, 1) = 1|7 read(3</a>, 1) = 123456789012345678901|7 read(3</a>, 1) = 1",
+        "7 read(3</a>, 1) = 0x1|7 read(3</a>, 1) = 0x12345678901234567|7 read(3</a>, 1) = 0x1",
+        "7 1717171717.1 read(3</a>, 1) = 1|7 171717171717.1 read(3</a>, 1) = 1",
+        "7 1717171717.1 read(3</a>, 1) = 1|7 1717171717.1234567890 read(3</a>, 1) = 1",
+        # -1 and AT_FDCWD are no descriptors, even where a call is said to return them.
+        "7 dup(3</a>) = -1|7 fcntl(-1, F_SETFD, FD_CLOEXEC) = 0|7 dup(3</a>) = -100|"
+        '7 fcntl(-1, F_SETFD, 0) = 0|7 openat(AT_FDCWD, "b", O_RDONLY) = 4|7 close(-1) = 0',
+        # Signals while a call is under way.
+        "7 read(3</a>,  <unfinished ...>|8 read(3</a>, 1) = 1|7 --- SIGCHLD {} ---|"
+        "7 <... read resumed>1) = 1|7 read(3</a>, 1) = 1|8 --- SIGCHLD {} ---|8 --- SIGCHLD {} ---",
+    ],
+)
+@pytest.mark.parametrize("times", [1, 3])
+def test_seldom_lines(module: ModuleType, text: str, times: int) -> None:
+    lines = text.encode().replace(b"|", b"\n") + b"\n"
+    both(module, lines * times, 1000, 1)
+    both(module, lines * times, 2, 1)
 
 
 @EXAMPLES

@@ -82,7 +82,7 @@ static bool time_column(const uint8_t **at, const uint8_t *end, struct line *lin
 	} else {
 		for (; p < end && digit(*p); p++)
 			n++;
-		if (n < 8 || n > 18)
+		if (n < 8 || n > 11)
 			return false;
 	}
 	if (p < end && *p == '.') {
@@ -90,7 +90,7 @@ static bool time_column(const uint8_t **at, const uint8_t *end, struct line *lin
 
 		while (p < end && digit(*p))
 			p++;
-		if (p == fraction || p - fraction > 12)
+		if (p == fraction || p - fraction > 9)
 			return false;
 	}
 	if (p == end || *p != ' ')
@@ -177,6 +177,8 @@ static bool result(const uint8_t *from, const uint8_t *end, struct line *line)
 			return false;
 		bool hex = number_end - p > 2 && p[0] == '0' && p[1] == 'x';
 
+		if (number_end - p > (hex ? 18 : 20))
+			return false;
 		for (const uint8_t *q = hex ? p + 2 : p; q < number_end; q++)
 			if (!digit(*q) && (!hex || *q == 'x'))
 				return false;
@@ -184,6 +186,7 @@ static bool result(const uint8_t *from, const uint8_t *end, struct line *line)
 			p--;
 	}
 	line->result = p;
+	line->number_end = number_end;
 	if (p - from < 4 || p[-1] != ' ' || p[-2] != '=' || p[-3] != ' ')
 		return false;
 	for (p -= 3; p > from && p[-1] == ' ';)
@@ -205,6 +208,10 @@ bool strace_line(const uint8_t *p, const uint8_t *end, bool with_time, struct li
 		return false;
 	if (line->at_length && !with_time)
 		return false;
+	if (end - p > 8 && starts_with(p, "--- ") && ends_with(p, end, " ---", 4)) {
+		line->form = SIGNAL;
+		return true;
+	}
 	bool resumed = end - p > 5 && !memcmp(p, "<... ", 5);
 
 	if (resumed)

@@ -10,6 +10,13 @@
 /* Which part of a call's text decides what it means (besides its name and outcome). */
 enum mode { NAME, FIRST, ARGS, OPENED, IOCTL, MMAP, HANDED };
 
+/*
+ * Why a line is handed over: it is none of the plain forms, or changes more than descriptors
+ * (ANY); its text is new, or means something else each time (OWN); it is longer than MOST_LINE
+ * (TOO_LONG); all is known but its place in the order of steps, which Python keeps (STEP).
+ */
+enum why { ANY, OWN, TOO_LONG, STEP, COUNTED /* not handed over */ };
+
 struct name {
 	uint64_t hash;
 	const uint8_t *text;
@@ -45,7 +52,7 @@ TABLE(meanings, meaning)
 struct repeat {
 	uint64_t hash, calls, ns;
 	int32_t image, kind;
-	bool timed;
+	bool timed, told; /* told: Python counts it, too */
 };
 
 static inline bool repeats_same(const struct repeat *a, const struct repeat *b)
@@ -68,6 +75,7 @@ struct tracee {
 	uint64_t folds; /* repetitions of the last step not yet told to Python */
 	bool cut;       /* its last step was not kept: Python must know before the next */
 	bool dirty;     /* folds or cut to be told */
+	bool aliased;   /* its lines may stand under another pid column, too */
 	/* A call that has begun, as text: name and arguments, without the rest. */
 	uint8_t *begun;
 	uint32_t begun_length, begun_size, begun_name;
@@ -82,13 +90,18 @@ static inline bool tracees_same(const struct tracee *a, const struct tracee *b)
 
 TABLE(tracees, tracee)
 
-#define BODY 2048 /* bytes of a text that may be kept as a meaning */
+#define BODY 2048            /* bytes of a text that may be kept as a meaning */
+#define MOST_TEXT (256u << 20) /* bytes of meanings kept; what comes later is Python's */
+#define MOST_LINE (1u << 20) /* longer lines are cut by the Python reader, which has its rules */
+#define MOST_EFFECTS 65536
 
 /* One line taken apart; nothing is copied. */
 struct line {
 	int32_t pid;
-	enum { CALL, BEGUN, RESUMED } form;
-	const uint8_t *at, *name, *args, *args_end, *result, *result_end, *error, *error_end;
+	enum { CALL, BEGUN, RESUMED, SIGNAL } form;
+	const uint8_t *at, *name, *args, *args_end;
+	const uint8_t *result, *number_end, *result_end; /* 3, then </path> */
+	const uint8_t *error, *error_end;
 	uint32_t at_length, name_length;
 	uint64_t ns;
 	bool timed;
@@ -100,5 +113,96 @@ bool strace_line(const uint8_t *p, const uint8_t *end, bool with_time, struct li
 /* The task and the name of a line that begins a call or holds a whole one. */
 bool strace_head(const uint8_t *p, const uint8_t *end, int32_t *pid, const uint8_t **name,
 		 uint32_t *length);
+
+/* What an effect (Python's number) was done to: a descriptor table (Python's number). */
+struct effect {
+	int32_t files, effect;
+};
+
+/* The effect on a descriptor that waits to be told: a later one on the same takes its place. */
+struct waiting {
+	uint64_t hash;
+	int32_t files, fd;
+	uint64_t flush; /* the flush it waits for; an earlier one: it was told */
+	size_t at;      /* among the effects */
+};
+
+static inline bool waitings_same(const struct waiting *a, const struct waiting *b)
+{
+	return a->files == b->files && a->fd == b->fd;
+}
+
+TABLE(waitings, waiting)
+
+/* The text whose meaning is looked for, in pieces that follow each other; none: pieces is 0. */
+struct question {
+	uint64_t hash;
+	struct {
+		const uint8_t *p;
+		size_t n;
+	} piece[8];
+	int pieces;
+	uint32_t length;
+};
+
+/* All that is known while a file is read. */
+struct scanner {
+	bool with_time, full, failed;
+	struct names names;
+	struct meanings meanings;
+	struct repeats repeats;
+	struct tracees tracees;
+	struct tracee *recent; /* the task of the last line; NULL after the table has grown */
+	struct arena texts;
+	size_t text_bytes;
+	struct effect *effects; /* to be told to Python */
+	size_t effect_count, effect_size;
+	struct waitings waitings;
+	uint64_t flush;
+	int32_t *fds; /* of each effect there is: the descriptor it changes (Python's number) */
+	size_t fd_count, fd_size;
+	int32_t *dirty; /* pids */
+	size_t dirty_count, dirty_size;
+	uint64_t epoch, lines, cut;
+	const uint8_t *at, *end;
+	uint8_t last_time[32];
+	uint32_t last_time_length; /* 0: Python knows it, or the line handed over says a later one */
+	uint8_t hour[2];
+	bool timed; /* Python knows some time */
+	/* the line handed over */
+	enum why why;
+	const uint8_t *from, *to;
+	int32_t pid;
+	struct line line;
+	struct question question;
+	int32_t kind; /* STEP: what the line means */
+	bool own_time;
+	uint8_t joined[BODY]; /* arguments of a call that was split */
+};
+
+/* To the next line that is Python's; false at the end of the piece, or where memory is out. */
+bool scanner_next(struct scanner *s, bool force);
+
+struct tracee *scanner_tracee(struct scanner *s, int32_t pid);
+
+/* The entry of an image's combination, made if need be; NULL: no memory. */
+struct repeat *scanner_repeat(struct scanner *s, int32_t image, int32_t kind);
+
+/*
+ * The line handed over as OWN means this: counts it. `keep`: its text always will, and has this
+ * effect on descriptors. Returns whether Python is to keep the step.
+ */
+bool scanner_meant(struct scanner *s, int32_t kind, int32_t effect, bool keep);
+
+/* The line handed over means this whenever its text comes again (CHANGING: nothing certain). */
+void scanner_learn(struct scanner *s, int32_t kind, int32_t effect);
+
+/* A further effect, on a descriptor; effects are numbered from 0. False: no memory. */
+bool scanner_effect(struct scanner *s, int32_t fd);
+
+/* The effects and the tasks' steps were told. */
+void scanner_flushed(struct scanner *s);
+
+void scanner_free(struct scanner *s);
 
 #endif

@@ -114,4 +114,8 @@ def uncollected() -> Iterator[None]:
         yield
     finally:
         if was:
+            if not gc.get_freeze_count():
+                # What was made counts as old, else the next tuple sets off a search through it.
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()

@@ -128,7 +128,7 @@ class Making(Acting):
         if name:
             index = self.objects.add(row._replace(name=name, how="followed"))
             if call.ok or "EINPROGRESS" in call.result:
-                files[fd] = index
+                files.put(fd, index, fd in files.cloexec)
         return Acted(index)
 
 

@@ -37,6 +37,8 @@ class FileTable(dict[str, int]):
         self.cloexec: set[str] = set(other.cloexec) if other else set()
 
     def put(self, fd: str, index: int, cloexec: bool) -> None:
+        if not fd.isdecimal():
+            return  # -1 and AT_FDCWD are no descriptors, whatever a line says was done to them
         self[fd] = index
         if cloexec:
             self.cloexec.add(fd)

@@ -7,7 +7,7 @@ import re
 from kfoot.readers.reading import Request
 from kfoot.readers.strace_line import DECORATION
 
-STRING = re.compile(r'"((?:[^"\\]|\\.)*)"(\.\.\.)?', re.DOTALL)
+STRING = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"(\.\.\.)?', re.DOTALL)
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|.)", re.DOTALL)
 _LETTERS = {"n": "\n", "t": "\t", "r": "\r", "v": "\v", "f": "\f"}
 _NUMBER = re.compile(r"0x[0-9a-fA-F]{1,16}|-?\d{1,20}")

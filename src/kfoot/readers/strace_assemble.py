@@ -13,7 +13,7 @@ from sys import intern
 from typing import Protocol
 
 from kfoot.readers.base import Options
-from kfoot.readers.descriptors import Acted, Descriptors, Ended
+from kfoot.readers.descriptors import NOTHING, Acted, Descriptors, Ended
 from kfoot.readers.reading import (
     CallCount,
     CallKey,
@@ -173,7 +173,8 @@ class Assembler:
                 name, args, nr = self._resume(thread, resumed, args, nr)
             elif thread.pending is not None:
                 self._never(thread)
-            self._end(thread, name, args, result, decoration, error, took, nr)
+            ns = None if took is None else nanoseconds(took)
+            self._end(thread, name, args, result, decoration, error, ns, nr)
 
     def _resume(
         self, thread: Thread, name: str, args: str, nr: str | None
@@ -230,9 +231,8 @@ class Assembler:
                 name, args, nr = self._resume(thread, call.resumed or "", args, nr)
             elif thread.pending is not None:
                 self._never(thread)
-            self._end(
-                thread, name, args, call.result, call.decoration, call.error, call.seconds, nr
-            )
+            ns = None if call.seconds is None else nanoseconds(call.seconds)
+            self._end(thread, name, args, call.result, call.decoration, call.error, ns, nr)
         elif personality is not None:
             thread.abi = abi_of_mode(personality[2], self.options.arch)
             self.tree.version += 1
@@ -305,53 +305,71 @@ class Assembler:
         result: str,
         decoration: str | None,
         error: str | None,
-        took: str | None,
+        ns: int | None,
         nr: str | None,
     ) -> _Count:
         """A call ended: say what it acted on, count it, keep the step."""
         outcome = error or ("never" if result == "?" else "ok")
-        route = self._routes.get(name)
-        index: int | None = None
-        index2: int | None = None
-        request: Request | None = None
-        if route == _PLAIN:
-            comma = args.find(",")
-            token = args if comma < 0 else args[:comma]
-            index = thread.files.get(token)
-            if index is None:
-                index = self._tokens.get(token)
-                if index is None:
-                    index = self._act(thread, name, args, result, decoration, outcome).object
-                    if index is not None and "<" in token and FD.fullmatch(token):
-                        if len(self._tokens) > _WIDE >> 4:
-                            self._tokens.clear()
-                        self._tokens[token] = index
-            if name == "io_uring_enter" and outcome == "ok":
-                self._ring_work += number(result) or 0
-        elif route is not None:
-            index, index2, request = self._act(thread, name, args, result, decoration, outcome)
-        key = (thread.process, thread.abi, nr, name, outcome, index, index2, request)
-        count = self._counts.get(key)
-        if count is None:
-            key = (*key[:3], intern(name), intern(outcome), *key[5:])
-            count = self._counts[key] = _Count(key)
-            self.tree.full |= len(self._counts) > COMBINATIONS
+        acted = self._acted(thread, name, args, result, decoration, outcome)
+        key = (thread.process, thread.abi, nr, name, outcome, *acted)
+        count = self._counts.get(key) or self._new(key)
         count.calls += 1
-        if took is not None:
-            count.ns = (count.ns or 0) + nanoseconds(took)
+        if ns is not None:
+            count.ns = (count.ns or 0) + ns
         if thread.last is count:
             self._steps[thread.step][2][0] += 1
         elif len(self._steps) < self.options.max_steps:
-            thread.last, thread.step = count, len(self._steps)
-            self._steps.append((count, thread.tid or "0", [1]))
+            self._step(thread, count)
         else:
             thread.last = None
             self._steps_cut += 1
-        if route == _TREE:
+        if self._routes.get(name) == _TREE:
             self._change(thread, name, args, result, outcome)
         thread.fresh = False
         thread.seen = True
         return count
+
+    def _new(self, key: _Key) -> _Count:
+        """The count of a combination that was not seen before."""
+        key = (*key[:3], intern(key[3]), intern(key[4]), *key[5:])
+        count = self._counts[key] = _Count(key)
+        self.tree.full |= len(self._counts) > COMBINATIONS
+        return count
+
+    def _step(self, thread: Thread, count: _Count) -> None:
+        """The thread's next step in the order."""
+        thread.last, thread.step = count, len(self._steps)
+        self._steps.append((count, thread.tid or "0", [1]))
+
+    def _acted(
+        self,
+        thread: Thread,
+        name: str,
+        args: str,
+        result: str,
+        decoration: str | None,
+        outcome: str,
+    ) -> Acted:
+        """What an ended call acted on; does to descriptors what it did."""
+        route = self._routes.get(name)
+        if route is None:
+            return NOTHING
+        if route != _PLAIN:
+            return self._act(thread, name, args, result, decoration, outcome)
+        if name == "io_uring_enter" and outcome == "ok":
+            self._ring_work += number(result) or 0
+        token = args.partition(",")[0]
+        index = thread.files.get(token)
+        if index is None:
+            index = self._tokens.get(token)
+        if index is None:
+            acted = self._act(thread, name, args, result, decoration, outcome)
+            index = acted.object
+            if index is not None and "<" in token and FD.fullmatch(token):
+                if len(self._tokens) > _WIDE >> 4:
+                    self._tokens.clear()
+                self._tokens[token] = index
+        return Acted(index)
 
     def _act(
         self,
@@ -423,6 +441,8 @@ class Assembler:
         keys = {number: self._call_key(key) for number, key in stepped.items()}
         while self._counts:
             bare, count = self._counts.popitem()
+            if not count.calls:
+                continue
             row = calls.setdefault(keys.get(id(count)) or self._call_key(bare), CallCount())
             row.calls += count.calls
             if count.ns is not None:

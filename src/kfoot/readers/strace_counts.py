@@ -14,7 +14,7 @@ from kfoot.readers.native import native, threads_here, whole_lines
 
 COUNTED = re.compile(
     rb"(?:\[pid +([1-9]\d{0,6})\] +|([1-9]\d{0,6}) +)?"
-    rb"(?:(?:\d\d:\d\d:\d\d|\d{8,18})(?:\.\d{1,12})? )?([A-Za-z_]\w*)\(",
+    rb"(?:(?:\d\d:\d\d:\d\d|\d{8,11})(?:\.\d{1,9})? )?([A-Za-z_]\w*)\(",
     re.A,
 )
 """A line that begins a call, whole or unfinished, in the columns of -f, -t, -tt and -ttt."""

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-ANGLE = r"(?:<[A-Za-z][\w-]*:\[[^<>]*->[^<>]*\]>|<(?:[^<>]|<[^<>]*>)*>)"
+ANGLE = r"(?:<[A-Za-z][\w-]*:\[[^<>]*->[^<>]*\]>|<[^<>]*+(?:<[^<>]*+>[^<>]*+)*+>)"
 """A decoration of a descriptor or pid. strace writes < and > of a name as \\74 and \\76; what is
 left is one nested level (``</dev/null<char 1:3>>``) and the arrow of a connected socket."""
 DECORATION = rf"{ANGLE}(?:\(deleted\))?"

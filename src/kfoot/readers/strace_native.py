@@ -1,10 +1,10 @@
 """strace text with the native scanner's help.
 
-Most lines of a long trace repeat: the same call on the same object by the same task. The first of
-each is read by the Assembler as ever, which says what the line's text means; the scanner counts
-the others. What a text means may depend on the descriptors a task has (undecorated numbers), then
-it is never repeated; what it does to them (open, close) is told before the next line that Python
-reads. So the result is the Assembler's own, whatever the trace.
+Most lines of a long trace repeat: the same call on the same object. The first of each is read by
+the Assembler's rules, which say what the line's text means; the scanner counts the others. What a
+text means may depend on the descriptors a task has (undecorated numbers), then it is never
+repeated; what it does to them (open, close) is told before the next line that Python reads. So the
+result is the Assembler's own, whatever the trace.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from kfoot.readers.base import Options
 from kfoot.readers.descriptors import FileTable
 from kfoot.readers.files import BLOCK, LINE_LIMIT, Source
 from kfoot.readers.native import native, whole_lines
-from kfoot.readers.reading import CallCount, CallKey
+from kfoot.readers.reading import CallCount, CallKey, Request
 from kfoot.readers.strace_args import FD, descriptor
-from kfoot.readers.strace_assemble import _ACTS, _PLAIN, Assembler, _Count
+from kfoot.readers.strace_assemble import _ACTS, _PLAIN, COMBINATIONS, Assembler, _Count, _Key
 from kfoot.readers.strace_line import Style, style_of
 from kfoot.readers.strace_process import Thread
 from kfoot.readers.syscall_roles import DIR_PATH, PATH, TWO_PATHS
 
 NAME, FIRST, ARGS, OPENED, IOCTL, MMAP, HANDED = range(7)
 """Modes of ``kfoot._native.Strace``: which part of a call's text decides what it means."""
-_TOO_LONG = 2
+_OWN, _TOO_LONG, _STEP = 1, 2, 3
+"""Why the scanner hands a line over (``enum why`` of native/strace.h; 0: any other reason)."""
 _UNTOLD = -2
 _CHANGING = -1
 _STYLE_LINES = 200
@@ -36,8 +37,13 @@ _WHOLE = ("close", "fstat", "fstat64")
 _OPENS = ("open", "openat", "creat")
 _COMMANDS = ("fcntl", "fcntl64")
 _DUPLICATES = ("F_DUPFD, ", "F_DUPFD_CLOEXEC, ")
-_KEPT_COMMANDS = ("F_GET", "F_SETFL", "F_SETLK", "F_OFD_", *_DUPLICATES)
+_FLAGS = ("F_SETFD, ",)
+_KEPT_COMMANDS = ("F_GET", "F_SETFL", "F_SETLK", "F_OFD_", *_DUPLICATES, *_FLAGS)
 _FREE_PATHS = PATH | TWO_PATHS | {"symlink"}
+
+
+_Kind = tuple[str | None, str, str, int | None, int | None, Request | None]
+"""A combination without its process and ABI: number as text, name, outcome, objects, request."""
 
 
 def read_file(path: Path, options: Options) -> Assembler | None:
@@ -70,16 +76,20 @@ class Repeater(Assembler):
         super().__init__(options)
         self._style = style
         self._scan: Any = module.Strace(self._modes(), style.at)
-        self._ended: tuple[Thread, str, str, str, str, _Count] | None = None
+        self._ended: tuple[Thread, str, str, str, _Count] | None = None
+        self._threads: dict[int, Thread] = {}
+        """The tasks the scanner knows, by pid column."""
         self._images: dict[tuple[int, str | None], int] = {}
         self._tables: dict[int, int] = {}
         self._files: list[FileTable] = []
-        self._kinds: dict[tuple[Any, ...], int] = {}
+        self._kinds: dict[_Kind, int] = {}
+        self._kind_rows: list[_Kind] = []
         self._effects: list[tuple[str, int | None, bool]] = []
         self._effect_numbers: dict[tuple[str, int | None, bool], int] = {}
+        self._fds: dict[str, int] = {}
+        """Descriptors that effects are on, numbered."""
         self._version = -1
         self._told_full = False
-        self._repeats: list[tuple[int, int, int, int | None]] = []
 
     def _modes(self) -> dict[bytes, int]:
         modes = {}
@@ -106,50 +116,74 @@ class Repeater(Assembler):
         scan = self._scan
         scan.piece(piece)
         while (row := scan.next(bool(self._partial))) is not None:
-            why, line, number, pid, held, dirty = row
+            why, pid, to_flush, *rest = row
             if why == _TOO_LONG:
                 scan.piece(None)
                 return False
-            if dirty:
+            if to_flush:
                 self._catch_up()
-            if held is not None:
-                self._begun(pid, held)
-            if pid == _UNTOLD or self._alias(pid) is not None or b"+++ superseded" in line:
-                self._release()
-            self._ended = None
-            self.line = number - 1
-            self.feed([_text(line)], self._style)
-            self._tell(pid)
+            if why == _OWN:
+                self._own(self._threads[pid], *rest)
+            elif why == _STEP:
+                self._keep(self._threads[pid], self._kind_rows[rest[0]])
+            else:
+                self._any(pid, *rest)
         scan.piece(None)
         return True
+
+    def _own(
+        self,
+        thread: Thread,
+        name: str,
+        args: str,
+        result: str,
+        decoration: str | None,
+        error: str | None,
+    ) -> None:
+        """A call of a task in order, with a text that is new or means something else each time."""
+        outcome = error or ("never" if result == "?" else "ok")
+        acted = self._acted(thread, name, args, result, decoration, outcome)
+        kind = (None, name, outcome, *acted)
+        keep, effect = self._meaning(thread, name, args, result, kind)
+        if self._scan.meant(self._kind(kind), effect, keep):
+            self._keep(thread, kind)
+
+    def _keep(self, thread: Thread, kind: _Kind) -> None:
+        """A call the scanner counted is the thread's next step in the order."""
+        key = (thread.process, thread.abi, *kind)
+        self._step(thread, self._counts.get(key) or self._new(key))
+        self._tell_full()
+
+    def _any(
+        self, pid: int, line: bytes, number: int, held: bytes | None, combinations: int
+    ) -> None:
+        """Any other line: the Assembler's."""
+        self.tree.full |= combinations > COMBINATIONS
+        if held is not None:
+            self._begun(pid, held)
+        if pid == _UNTOLD or self._alias(pid) is not None or b"+++ superseded" in line:
+            self._release()
+        self._ended = None
+        self.line = number - 1
+        self.feed([_text(line)], self._style)
+        self._tell(pid)
 
     def finish(self) -> None:
         """The file is read to its end: take over what the scanner has."""
         self._catch_up()
         self._release()
-        found = self._scan.end()
-        self._steps_cut += found["cut"]
-        self.line = found["lines"]
-        self._repeats = found["repeats"]
+        cut, self.line = self._scan.end()
+        self._steps_cut += cut
 
     def _add_repeats(self, calls: dict[CallKey, CallCount]) -> None:
         """The lines the scanner counted. There may be very many combinations of process and kind:
         what their keys have in common is worked out once."""
-        some = next(iter(self._kinds), None)
-        if some is None:
+        if not self._kind_rows:
             return
-        heads = [self._call_key((*image, *some))[:2] for image in self._images]
-        tails = [self._call_key((0, None, *kind))[2:] for kind in self._kinds]
-        for image, kind, number, ns in self._repeats:
-            key = CallKey._make(heads[image] + tails[kind])
-            row = calls.get(key)
-            if row is None:
-                calls[key] = CallCount(number, ns)
-                continue
-            row.calls += number
-            if ns is not None:
-                row.time_ns = (row.time_ns or 0) + ns
-        self._repeats = []
+        heads = [self._call_key((*image, *self._kind_rows[0]))[:2] for image in self._images]
+        tails = [self._call_key((0, None, *kind))[2:] for kind in self._kind_rows]
+        merge = len(set(heads)) < len(heads) or len(set(tails)) < len(tails)
+        self._scan.counts(calls, heads, tails, CallKey, CallCount, merge)
 
     def _alias(self, pid: int) -> int | None:
         """The other pid column a task's lines have: lines may name it or not. The task's own where
@@ -198,6 +232,13 @@ class Repeater(Assembler):
 
     # --- what lines mean ---
 
+    def _new(self, key: _Key) -> _Count:
+        count = super()._new(key)
+        image = self._images.setdefault(key[:2], len(self._images))
+        found = self._scan.combination(image, self._kind(count.key[2:]))
+        self.tree.full |= found > COMBINATIONS
+        return count
+
     def _end(
         self,
         thread: Thread,
@@ -206,12 +247,17 @@ class Repeater(Assembler):
         result: str,
         decoration: str | None,
         error: str | None,
-        took: str | None,
+        ns: int | None,
         nr: str | None,
     ) -> _Count:
-        count = super()._end(thread, name, args, result, decoration, error, took, nr)
-        self._ended = (thread, name, args, result, count.key[4], count)
+        count = super()._end(thread, name, args, result, decoration, error, ns, nr)
+        self._ended = (thread, name, args, result, count)
         return count
+
+    def _tell_full(self) -> None:
+        if not self._told_full and len(self._steps) >= self.options.max_steps:
+            self._told_full = True
+            self._scan.full()
 
     def _tell(self, pid: int) -> None:
         """Tell the scanner what holds after a line."""
@@ -220,29 +266,35 @@ class Repeater(Assembler):
         if changed or pid == _UNTOLD:
             self._version = self.tree.version
             scan.changed()
-        if not self._told_full and len(self._steps) >= self.options.max_steps:
-            self._told_full = True
-            scan.full()
+        self._tell_full()
         if pid == _UNTOLD:
             return
         alias = self._alias(pid)
         if alias is not None and alias != pid:
             scan.invalid(alias)
         thread = self.tree.threads.get(_pid(pid))
-        if thread is None or thread.pending is not None or self._partial:
+        if thread is None or thread.pending is not None or self._partial or not _met(thread):
             scan.invalid(pid)
             return
         last = thread.last
         kind = -1
         if isinstance(last, _Count) and last.key[:2] == (thread.process, thread.abi):
-            kind = self._kind(last)
+            kind = self._kind(last.key[2:])
         image = self._images.setdefault((thread.process, thread.abi), len(self._images))
-        scan.valid(pid, image, self._table(thread.files), kind)
+        self._threads[pid] = thread
+        scan.valid(pid, image, self._table(thread.files), kind, alias is not None)
         if self._ended is not None and self._ended[0] is thread and not changed:
-            scan.learn(*self._meaning(*self._ended))
+            _, name, args, result, count = self._ended
+            means = count.key[2:]
+            keep, effect = self._meaning(thread, name, args, result, means)
+            scan.learn(self._kind(means) if keep else _CHANGING, effect)
 
-    def _kind(self, count: _Count) -> int:
-        return self._kinds.setdefault(count.key[2:], len(self._kinds))
+    def _kind(self, kind: _Kind) -> int:
+        number = self._kinds.get(kind)
+        if number is None:
+            number = self._kinds[kind] = len(self._kind_rows)
+            self._kind_rows.append(kind)
+        return number
 
     def _table(self, files: FileTable) -> int:
         number = self._tables.get(id(files))
@@ -252,29 +304,34 @@ class Repeater(Assembler):
         return number
 
     def _meaning(
-        self, thread: Thread, name: str, args: str, result: str, outcome: str, count: _Count
-    ) -> tuple[int, int]:
-        """The kind and effect of a call's text, if it will always have them."""
+        self, thread: Thread, name: str, args: str, result: str, kind: _Kind
+    ) -> tuple[bool, int]:
+        """Whether a call's text will always mean this kind, and the effect it always has."""
+        _, _, outcome, index, index2, _ = kind
         last = self.objects.limit - 1
-        if last in count.key[5:7] or not self._stateless(thread, name, args, count):
-            return _CHANGING, -1
+        if last in (index, index2) or not self._stateless(thread, name, args, kind):
+            return False, -1
+        if outcome != "ok":
+            return True, -1
         effect: tuple[str, int | None, bool] | None = None
-        copies = name in _COMMANDS and _command(args, _DUPLICATES)
-        if outcome == "ok" and (name in _OPENS or copies):
+        if name in _OPENS or (name in _COMMANDS and _command(args, _DUPLICATES)):
             fd = descriptor(result)
             effect = (fd, thread.files.get(fd), fd in thread.files.cloexec)
-        elif outcome == "ok" and name == "close":
-            found = FD.match(args)
-            effect = (descriptor(found[1]), None, False) if found else None
+        elif name in _COMMANDS and _command(args, _FLAGS):
+            fd = _descriptor(args)
+            effect = (fd, thread.files.get(fd), fd in thread.files.cloexec)
+        elif name == "close":
+            effect = (_descriptor(args), None, False)
         if effect is None:
-            return self._kind(count), -1
+            return True, -1
         number = self._effect_numbers.get(effect)
         if number is None:
             number = self._effect_numbers[effect] = len(self._effects)
             self._effects.append(effect)
-        return self._kind(count), number
+            self._scan.effect(self._fds.setdefault(effect[0], len(self._fds)))
+        return True, number
 
-    def _stateless(self, thread: Thread, name: str, args: str, count: _Count) -> bool:
+    def _stateless(self, thread: Thread, name: str, args: str, kind: _Kind) -> bool:
         """Whether a call's text alone decides what it acted on."""
         route = self._routes.get(name)
         if route is None or name in _FREE_PATHS or name in ("open", "creat"):
@@ -287,13 +344,12 @@ class Repeater(Assembler):
             return "MAP_ANON" in args or (len(parts) == 5 and _decorated(parts[4]))
         if not _decorated(args):
             return False
-        index = count.key[5]
+        index, request = kind[3], kind[5]
         if name in _COMMANDS:
             return _command(args, _KEPT_COMMANDS)
         if name in ("fstat", "fstat64"):
             return index is not None and self.objects.rows[index].kind != "unknown"
         if name == "ioctl":
-            request = count.key[7]
             return request is not None and request.text not in ("FIOCLEX", "FIONCLEX")
         return name in DIR_PATH or name in _LISTS or name in ("openat", "close")
 
@@ -302,6 +358,17 @@ def _command(args: str, commands: tuple[str, ...]) -> bool:
     """Whether an fcntl's command begins with one of these."""
     found = FD.match(args)
     return found is not None and args.startswith(commands, found.end() + 2)
+
+
+def _descriptor(args: str) -> str:
+    """The number of the descriptor that arguments begin with."""
+    found = FD.match(args)
+    return descriptor(found[1]) if found else "-1"
+
+
+def _met(thread: Thread) -> bool:
+    """Whether the thread's next call changes nothing in what is known of it (see Assembler._end)"""
+    return thread.seen and not thread.fresh
 
 
 def _decorated(text: str) -> bool:
