@@ -35,12 +35,14 @@ def module() -> ModuleType:
     return found
 
 
-def both(module: ModuleType, text: bytes, max_steps: int, pieces: int) -> None:
+def both(
+    module: ModuleType, text: bytes, max_steps: int, pieces: int, threads: int | None = None
+) -> None:
     options = Options(arch="x86_64", max_steps=max_steps)
     slow = Assembler(options)
     lines = text.decode("utf-8", "surrogateescape").split("\n")
     slow.feed([line.removesuffix("\r") for line in lines], STYLE)
-    fast = strace_native.Repeater(module, options, STYLE)
+    fast = strace_native.Repeater(module, options, STYLE, threads)
     whole = [line.encode("utf-8", "surrogateescape") + b"\n" for line in lines]
     share = len(whole) // pieces + 1
     for at in range(0, len(whole), share):
@@ -98,6 +100,9 @@ CALLS = [
     b"poll([{fd=3, events=POLLIN}], 1, -1) = 1 ([{fd=3, revents=POLLIN}])",
     b"pipe2([3<pipe:[5]>, 4<pipe:[5]>], O_CLOEXEC) = 0",
     b'execve("/bin/a", ["a"], 0x1 /* 2 vars */) = 0',
+    b'execve("/bin/a", ["b"], 0x2 /* 3 vars */) = -1 ENOENT (No such file or directory)',
+    b'execve("/bin/\\"a, b", ["b"], 0x2 /* 3 vars */) = -1 ENOENT (No such file or directory)',
+    b'execve("/bin/aaaa"..., ["b"], 0x2 /* 3 vars */) = -1 EACCES (Permission denied)',
     b"clone(child_stack=NULL, flags=CLONE_CHILD_SETTID|SIGCHLD) = 8",
     b"clone(child_stack=0x1, flags=CLONE_VM|CLONE_FILES|CLONE_THREAD) = 9",
     b"vfork() = 8",
@@ -125,6 +130,7 @@ PARTS = [
     b"<... futex resumed>) = ? ERESTARTSYS (To be restarted if SA_RESTART is set)",
     b"<... clone resumed>) = 8",
     b"<... execve resumed>) = 0",
+    b"<... execve resumed>) = -1 ENOENT (No such file or directory)",
     b"<... ???? resumed>) = ?",
     b"+++ exited with 0 +++",
     b"+++ killed by SIGKILL +++",
@@ -171,7 +177,7 @@ def test_any_trace(module: ModuleType, text: bytes, max_steps: int, pieces: int)
 FOLDED = st.lists(
     st.tuples(
         st.sampled_from([b"7 ", b"8 ", b"9 "]),
-        st.sampled_from([*CALLS[:4], *CALLS[42:46], *PARTS[13:14], *PARTS[16:17]]),
+        st.sampled_from([*CALLS[:4], *CALLS[42:49], *PARTS[13:15], *PARTS[17:18]]),
     ).map(b"".join),
     max_size=60,
 ).map(b"\n".join)
@@ -202,9 +208,18 @@ def test_too_many_combinations_fold_images_at_the_same_place(
         "7 read(3</a>, 1) = 0x1|7 read(3</a>, 1) = 0x12345678901234567|7 read(3</a>, 1) = 0x1",
         "7 1717171717.1 read(3</a>, 1) = 1|7 171717171717.1 read(3</a>, 1) = 1",
         "7 1717171717.1 read(3</a>, 1) = 1|7 1717171717.1234567890 read(3</a>, 1) = 1",
+        # The first time of all is of a line the scanner counts, or of one whose text is new.
+        "7 read(3</a>, 1) = 1|7 1717171717.1 read(3</a>, 1) = 1|7 1717171718.1 read(3</a>, 1) = 1",
+        "7 read(3</a>, 1) = 1|7 1717171717.1 read(4</a>, 1) = 1|1717171718.1 read(3</a>, 1) = 1",
         # -1 and AT_FDCWD are no descriptors, even where a call is said to return them.
         "7 dup(3</a>) = -1|7 fcntl(-1, F_SETFD, FD_CLOEXEC) = 0|7 dup(3</a>) = -100|"
         '7 fcntl(-1, F_SETFD, 0) = 0|7 openat(AT_FDCWD, "b", O_RDONLY) = 4|7 close(-1) = 0',
+        # A pid that another task has, which is in a call.
+        "7 clone(child_stack=0x1, flags=CLONE_VM) = 9|8 read(3</a>, 1) = 1|"
+        "8 read(3</a>,  <unfinished ...>|7 clone(child_stack=NULL, flags=SIGCHLD) = 8",
+        # Lines without a pid belong to no task any more once another is born.
+        "7 +++ killed by SIGKILL +++|7<sh> read(3, 1) = 1|[pid 9] dup2(3</a>, 4) = 4</a>|"
+        "<... read resumed>) = 0|futex(0x1, FUTEX_WAIT <unfinished ...>|7 <... clone resumed>) = 8",
         # Signals while a call is under way.
         "7 read(3</a>,  <unfinished ...>|8 read(3</a>, 1) = 1|7 --- SIGCHLD {} ---|"
         "7 <... read resumed>1) = 1|7 read(3</a>, 1) = 1|8 --- SIGCHLD {} ---|8 --- SIGCHLD {} ---",
@@ -226,11 +241,31 @@ def test_any_bytes_as_strace(module: ModuleType, text: bytes) -> None:
 @pytest.mark.parametrize(
     "name", ["strace.mdt-reservoir.busy.txt.zst", "strace.mdt-reservoir.txt.zst"]
 )
-@pytest.mark.parametrize("max_steps", [0, 50, 20_000])
-def test_the_shipped_traces(module: ModuleType, name: str, max_steps: int) -> None:
+@pytest.mark.parametrize(("max_steps", "threads"), [(0, 1), (50, 2), (20_000, 1), (20_000, 2)])
+def test_the_shipped_traces(module: ModuleType, name: str, max_steps: int, threads: int) -> None:
     with Source(DATA / name) as source:
         text = b"".join(iter(source.read, b""))
-    both(module, text, max_steps, 3)
+    both(module, text, max_steps, 3, threads)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_long_trace_of_any_lines(module: ModuleType, threads: int) -> None:
+    """So long that lines are taken apart ahead, in a thread of its own where there are two."""
+    dice = random.Random(3)
+    lines = [
+        dice.choice(PIDS) + TIMES[1] + dice.choice([*CALLS, *CALLS, *PARTS]) for _ in range(20_000)
+    ]
+    both(module, b"\n".join(lines), 3000, 2, threads)
+
+
+def test_a_piece_may_be_left_before_its_end(module: ModuleType) -> None:
+    line = b"7 read(3</a>, 1) = 1\n"
+    for long in (b"7 write(1, " + b"A" * 3_000_000 + b") = 1\n", b""):
+        reader = strace_native.Repeater(module, Options(), STYLE, 2)
+        assert reader.take(line * 9000 + long + line * 20_000) is not bool(long)
+    reader = strace_native.Repeater(module, Options(), STYLE, 2)
+    reader._scan.piece(line * 50_000)
+    assert reader._scan.next(False)
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])

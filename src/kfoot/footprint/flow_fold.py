@@ -70,6 +70,10 @@ class Node:
             return Counter(self.tally.get(run, Counter()))
         return sum(self.tally.values(), Counter())
 
+    def seen(self) -> set[str]:
+        """The outcomes there were, in any run."""
+        return {word for tally in self.tally.values() for word, times in tally.items() if times > 0}
+
     def absorb(self, other: Node) -> None:
         """Add another node of the same key: its counts, and its body's."""
         for run, tally in other.tally.items():
@@ -173,7 +177,7 @@ def _use_length(nodes: list[Node], at: int) -> int:
     if name.startswith("/dev/"):
         return 0
     for number, node in enumerate(nodes[at:]):
-        if node.object != name or set(node.outcomes()) != {"ok"}:
+        if node.object != name or node.seen() != {"ok"}:
             return 0
         if number and node.kind not in ("read", "write", "look", "close"):
             return 0
@@ -210,14 +214,14 @@ def _least(node: Node) -> int:
     """From how many neighbours of its sort on a node is folded; 0: never."""
     if _plain(node):
         return 6
-    closes = node.kind == "close" and set(node.outcomes()) == {"ok"}
+    closes = node.kind == "close" and node.seen() == {"ok"}
     return 3 if closes and not (node.object or "").startswith("/dev/") else 0
 
 
 def _plain(node: Node) -> bool:
     if node.kind == "loop":
         return all(_plain(inner) for inner in node.body)
-    if any(outcome not in ("ok", "never") for outcome in node.outcomes()):
+    if not node.seen() <= {"ok", "never"}:
         return False
     if node.kind == "use":
         return _ordinary(node) and all(inner.kind != "write" for inner in node.body)

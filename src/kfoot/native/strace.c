@@ -104,7 +104,7 @@ static bool time_column(const uint8_t **at, const uint8_t *end, struct line *lin
 static const uint8_t *spent(const uint8_t *from, const uint8_t *end, struct line *line)
 {
 	const uint8_t *p = end - 1, *dot;
-	uint64_t whole = 0, part = 0, scale = 1000000000;
+	uint64_t whole = 0, part = 0;
 
 	line->timed = false;
 	line->ns = 0;
@@ -122,12 +122,15 @@ static const uint8_t *spent(const uint8_t *from, const uint8_t *end, struct line
 		return end;
 	if (dot - p > 9 || end - 1 - (dot + 1) > 9)
 		return NULL;
+	static const uint32_t scales[] = {
+		1000000000, 100000000, 10000000, 1000000, 100000, 10000, 1000, 100, 10, 1,
+	};
+
 	for (const uint8_t *q = p; q < dot; q++)
 		whole = whole * 10 + (*q - '0');
-	for (const uint8_t *q = dot + 1; q < end - 1; q++) {
-		scale /= 10;
-		part += (*q - '0') * scale;
-	}
+	for (const uint8_t *q = dot + 1; q < end - 1; q++)
+		part = part * 10 + (*q - '0');
+	part *= scales[end - 1 - (dot + 1)];
 	line->ns = whole * 1000000000u + part;
 	line->timed = true;
 	return p - 2;

@@ -7,8 +7,10 @@
 
 #include "table.h"
 
+#include <pthread.h>
+
 /* Which part of a call's text decides what it means (besides its name and outcome). */
-enum mode { NAME, FIRST, ARGS, OPENED, IOCTL, MMAP, HANDED };
+enum mode { NAME, FIRST, ARGS, OPENED, IOCTL, MMAP, EXEC, HANDED };
 
 /*
  * Why a line is handed over: it is none of the plain forms, or changes more than descriptors
@@ -134,20 +136,69 @@ static inline bool waitings_same(const struct waiting *a, const struct waiting *
 
 TABLE(waitings, waiting)
 
-/* The text whose meaning is looked for, in pieces that follow each other; none: pieces is 0. */
+/* The text whose meaning is looked for: the parts of a line that decide it. */
 struct question {
 	uint64_t hash;
-	struct {
-		const uint8_t *p;
-		size_t n;
-	} piece[8];
-	int pieces;
-	uint32_t length;
+	const uint8_t *from, *to; /* of its arguments, or of `joined` in the scanner */
+	uint32_t length;          /* of the whole text; 0: it is not to be learned */
+	uint8_t tag;
+	bool result; /* the result decides, too */
 };
+
+/* A line as it is handed from the one who takes lines apart to the one who counts them. */
+struct ready {
+	struct line line;
+	const uint8_t *from, *to;
+	struct question question; /* of a whole call; what was split is put together later */
+	int8_t mode;
+	bool plain; /* one of the plain forms */
+};
+
+#define BATCH 1024 /* lines taken apart at a time */
+#define BATCHES 8  /* that may wait to be counted */
+
+/* Takes the lines of a piece apart, where there is a second processor in a thread of its own. */
+struct ahead {
+	const struct names *names;
+	bool with_time;
+	const uint8_t *at, *end;
+	struct batch {
+		size_t used;
+		struct ready lines[BATCH];
+	} *batches;          /* a ring of BATCHES; only the first without a thread */
+	struct batch *batch; /* the one being counted; NULL: none yet */
+	size_t next;         /* its next line */
+	bool running;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t moved;
+	size_t filled, emptied; /* batches since the start */
+	bool done, stopped;
+};
+
+/* False: no memory. */
+bool ahead_init(struct ahead *a, const struct names *names, bool with_time);
+void ahead_free(struct ahead *a);
+
+/* Begins with a piece, whose last byte is a newline; ahead_stop before it goes away. */
+void ahead_start(struct ahead *a, const uint8_t *from, const uint8_t *to, bool thread);
+void ahead_stop(struct ahead *a);
+
+/* The next line, good until the next call; NULL at the end of the piece. */
+const struct ready *ahead_next(struct ahead *a);
+
+/* Which of the modes a call has. */
+int mode_of(const struct names *names, const uint8_t *name, uint32_t length);
+
+/* The question a line puts whose call has these arguments; false: it is too long. */
+bool ask(struct question *q, const struct line *l, const uint8_t *from, const uint8_t *to, int mode);
+
+/* What is known of it; NULL: nothing. */
+struct meaning *meaning_of(struct meanings *t, const struct question *q, const struct line *l);
 
 /* All that is known while a file is read. */
 struct scanner {
-	bool with_time, full, failed;
+	bool full, failed;
 	struct names names;
 	struct meanings meanings;
 	struct repeats repeats;
@@ -164,16 +215,18 @@ struct scanner {
 	int32_t *dirty; /* pids */
 	size_t dirty_count, dirty_size;
 	uint64_t epoch, lines, cut;
-	const uint8_t *at, *end;
-	uint8_t last_time[32];
-	uint32_t last_time_length; /* 0: Python knows it, or the line handed over says a later one */
+	/* length 0: Python knows it, or the line handed over says a later one */
+	struct moment {
+		uint8_t text[32];
+		uint32_t length;
+	} first_time, last_time;
 	uint8_t hour[2];
 	bool timed; /* Python knows some time */
+	struct ahead ahead;
 	/* the line handed over */
 	enum why why;
-	const uint8_t *from, *to;
-	int32_t pid;
-	struct line line;
+	const struct ready *ready;
+	const struct line *line;
 	struct question question;
 	int32_t kind; /* STEP: what the line means */
 	bool own_time;

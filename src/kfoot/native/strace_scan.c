@@ -14,162 +14,6 @@ struct tracee *scanner_tracee(struct scanner *s, int32_t pid)
 	return s->recent;
 }
 
-static int mode_of(struct scanner *s, const uint8_t *name, uint32_t length)
-{
-	struct name key = {.hash = hash_bytes(name, length) | 1, .text = name, .length = length};
-	size_t at = key.hash & (s->names.size - 1);
-
-	if (!s->names.size)
-		return NAME;
-	for (; s->names.slots[at].hash; at = (at + 1) & (s->names.size - 1))
-		if (s->names.slots[at].hash == key.hash && names_same(&s->names.slots[at], &key))
-			return s->names.slots[at].mode;
-	return NAME;
-}
-
-/* What of the arguments decides; their end when all do. */
-static void decisive(int mode, const uint8_t **from, const uint8_t **to)
-{
-	const uint8_t *p = *from, *end = *to, *comma;
-
-	if (mode == NAME) {
-		*to = p;
-	} else if (mode == FIRST) {
-		comma = memchr(p, ',', end - p);
-		if (comma)
-			*to = comma;
-	} else if (mode == IOCTL) {
-		comma = memchr(p, ',', end - p);
-		if (!comma || end - comma < 2 || comma[1] != ' ')
-			return;
-		/* A name with a comma in it: leave the text whole. */
-		if (memchr(p, '<', comma - p) && comma[-1] != '>')
-			return;
-		p = comma + 2;
-		if (end - p > 5 && !memcmp(p, "_IOC(", 5)) {
-			p = memchr(p, ')', end - p);
-			if (!p)
-				return;
-		}
-		comma = memchr(p, ',', end - p);
-		if (comma && end - comma >= 2 && comma[1] == ' ')
-			*to = comma;
-	} else if (mode == MMAP) {
-		if (memmem(p, end - p, "MAP_ANON", 8)) {
-			*to = p;
-			return;
-		}
-		for (int i = 0; i < 4; i++) {
-			comma = memchr(p, ',', end - p);
-			if (!comma || end - comma < 2 || comma[1] != ' ')
-				return;
-			p = comma + 2;
-		}
-		*from = p;
-	}
-}
-
-static void add(struct question *q, const uint8_t *p, size_t n)
-{
-	q->piece[q->pieces].p = p;
-	q->piece[q->pieces++].n = n;
-	q->length += (uint32_t)n;
-}
-
-/* Puts what decides the meaning of a call into s->question; false: too long. */
-static bool ask(struct scanner *s, const struct line *l, const struct tracee *t, int mode)
-{
-	static const uint8_t tags[] = {NAME, FIRST, ARGS, OPENED, IOCTL, MMAP}, zero;
-	struct question *q = &s->question;
-	const uint8_t *from = l->args, *to = l->args_end;
-	int tag = mode;
-
-	if (l->form == RESUMED && mode != NAME) {
-		size_t before = t->begun_length - t->begun_name - 1, behind = l->args_end - l->args;
-
-		if (before + behind > sizeof s->joined)
-			return false;
-		memcpy(s->joined, t->begun + t->begun_name + 1, before);
-		memcpy(s->joined + before, l->args, behind);
-		from = s->joined;
-		to = s->joined + before + behind;
-	}
-	if (mode == MMAP && memmem(from, to - from, "MAP_ANON", 8))
-		tag = NAME;
-	decisive(mode, &from, &to);
-	if (to - from > BODY)
-		return false;
-	q->length = 0;
-	add(q, &tags[tag], 1);
-	add(q, l->name, l->name_length);
-	add(q, &zero, 1);
-	if (l->error != l->error_end)
-		add(q, l->error, l->error_end - l->error);
-	else if (*l->result == '?')
-		add(q, l->result, 1);
-	add(q, &zero, 1);
-	add(q, from, to - from);
-	if (mode == OPENED) {
-		add(q, &zero, 1);
-		add(q, l->result, l->result_end - l->result);
-	}
-	if (q->length > BODY) {
-		q->pieces = 0;
-		return false;
-	}
-	q->hash = (uint64_t)tag;
-	for (int i = 1; i < q->pieces; i++)
-		q->hash = mix(q->hash ^ hash_bytes(q->piece[i].p, q->piece[i].n));
-	q->hash |= 1;
-	return true;
-}
-
-static bool answers(const struct meaning *m, const struct question *q)
-{
-	const uint8_t *text = m->text;
-
-	if (m->hash != q->hash || m->length != q->length)
-		return false;
-	for (int i = 0; i < q->pieces; text += q->piece[i++].n)
-		if (memcmp(text, q->piece[i].p, q->piece[i].n))
-			return false;
-	return true;
-}
-
-static struct meaning *meaning_of(struct scanner *s)
-{
-	size_t at = s->question.hash & (s->meanings.size - 1);
-
-	if (!s->meanings.size)
-		return NULL;
-	for (; s->meanings.slots[at].hash; at = (at + 1) & (s->meanings.size - 1))
-		if (answers(&s->meanings.slots[at], &s->question))
-			return &s->meanings.slots[at];
-	return NULL;
-}
-
-void scanner_learn(struct scanner *s, int32_t kind, int32_t effect)
-{
-	const struct question *q = &s->question;
-	uint8_t text[BODY], *p = text;
-	bool fresh;
-
-	if (!q->pieces || s->text_bytes > MOST_TEXT || meaning_of(s))
-		return;
-	for (int i = 0; i < q->pieces; p += q->piece[i++].n)
-		memcpy(p, q->piece[i].p, q->piece[i].n);
-	struct meaning key = {
-		.hash = q->hash,
-		.text = arena_copy(&s->texts, text, q->length),
-		.length = q->length,
-		.kind = kind,
-		.effect = effect,
-	};
-	s->text_bytes += q->length;
-	if (!key.text || !meanings_find(&s->meanings, &key, &fresh))
-		s->failed = true;
-}
-
 /* Room for one more in an array that grows; NULL: no memory. */
 static void *room(void *array, size_t count, size_t *size, size_t each)
 {
@@ -234,8 +78,8 @@ static void note_effect(struct scanner *s, int32_t files, int32_t effect)
 void scanner_flushed(struct scanner *s)
 {
 	s->effect_count = s->dirty_count = 0;
-	s->timed |= s->last_time_length > 0;
-	s->last_time_length = 0;
+	s->timed |= s->last_time.length > 0;
+	s->first_time.length = s->last_time.length = 0;
 	s->flush++;
 	if (s->waitings.used > MOST_EFFECTS)
 		waitings_free(&s->waitings);
@@ -302,19 +146,36 @@ static bool count(struct scanner *s, struct tracee *t, const struct line *l, int
 
 bool scanner_meant(struct scanner *s, int32_t kind, int32_t effect, bool keep)
 {
-	struct tracee *t = scanner_tracee(s, s->pid);
+	struct tracee *t = s->line ? scanner_tracee(s, s->line->pid) : NULL;
 
 	if (!t) {
 		s->failed = true;
 		return false;
 	}
 	scanner_learn(s, keep ? kind : CHANGING, effect);
-	return count(s, t, &s->line, kind);
+	return count(s, t, s->line, kind);
+}
+
+/* The question of a call that was split. */
+static bool ask_joined(struct scanner *s, const struct tracee *t, const struct line *l, int mode)
+{
+	size_t before = t->begun_length - t->begun_name - 1, behind = l->args_end - l->args;
+
+	s->question.length = 0;
+	if (mode == NAME)
+		return ask(&s->question, l, l->args, l->args_end, mode);
+	if (before + behind > sizeof s->joined)
+		return false;
+	memcpy(s->joined, t->begun + t->begun_name + 1, before);
+	memcpy(s->joined + before, l->args, behind);
+	return ask(&s->question, l, s->joined, s->joined + before + behind, mode);
 }
 
 /* A line of a call of a task in order; false: Python's, ANY. */
-static bool take_call(struct scanner *s, struct tracee *t, const struct line *l, int mode)
+static bool take_call(struct scanner *s, struct tracee *t, const struct ready *ready)
 {
+	const struct line *l = &ready->line;
+
 	if (l->form == BEGUN) {
 		if (t->holds || l->args_end - l->args > 65536)
 			return false;
@@ -327,9 +188,19 @@ static bool take_call(struct scanner *s, struct tracee *t, const struct line *l,
 	if (t->holds && (t->begun_name != l->name_length ||
 			 memcmp(t->begun, l->name, l->name_length)))
 		return false;
-	struct meaning *m = ask(s, l, t, mode) ? meaning_of(s) : NULL;
+	/* An exec that worked makes another image. */
+	if (ready->mode == EXEC && l->error == l->error_end)
+		return false;
+	const struct question *q = &ready->question;
+
+	if (t->holds) {
+		ask_joined(s, t, l, ready->mode);
+		q = &s->question;
+	}
+	struct meaning *m = q->length ? meaning_of(&s->meanings, q, l) : NULL;
 
 	if (!m || m->kind == CHANGING) {
+		s->question = *q;
 		s->why = OWN;
 		return !t->aliased;
 	}
@@ -341,18 +212,17 @@ static bool take_call(struct scanner *s, struct tracee *t, const struct line *l,
 	return true;
 }
 
-/* Deals with the line between s->from and s->to; s->why says whether and why it is handed over. */
-static void take(struct scanner *s, bool force)
+/* Deals with a line; s->why says whether and why it is handed over. */
+static void take(struct scanner *s, const struct ready *ready, bool force)
 {
-	struct line *l = &s->line;
+	const struct line *l = &ready->line;
 
-	s->why = ANY;
-	s->question.pieces = 0;
+	s->why = ready->to - ready->from > MOST_LINE ? TOO_LONG : ANY;
+	s->ready = ready;
+	s->line = l;
+	s->question.length = 0;
 	s->own_time = false;
-	bool plain = strace_line(s->from, s->to, s->with_time, l);
-
-	s->pid = l->pid;
-	if (!plain)
+	if (!ready->plain)
 		return;
 	struct tracee *t = scanner_tracee(s, l->pid);
 
@@ -374,41 +244,31 @@ static void take(struct scanner *s, bool force)
 		if (!known)
 			return;
 		s->why = COUNTED; /* it says nothing but that the task is there */
-	} else {
-		int mode = mode_of(s, l->name, l->name_length);
-
-		if (mode == HANDED || !known) {
-			/* Its meaning may be learned, where Python then finds the task in order. */
-			if (mode != HANDED && l->form == CALL && !t->holds)
-				ask(s, l, t, mode);
-			return;
-		}
-		if (!take_call(s, t, l, mode)) {
-			s->why = ANY;
-			return;
-		}
+	} else if (!known || ready->mode == HANDED) {
+		/* Its meaning may be learned, where Python then finds the task in order. */
+		if (l->form == CALL && !t->holds)
+			s->question = ready->question;
+		return;
+	} else if (!take_call(s, t, ready)) {
+		s->why = ANY;
+		return;
 	}
 	if (l->at_length) {
-		memcpy(s->last_time, l->at, l->at_length);
-		s->last_time_length = l->at_length;
+		memcpy(s->last_time.text, l->at, l->at_length);
+		s->last_time.length = l->at_length;
+		if (!s->timed && !s->first_time.length)
+			s->first_time = s->last_time;
 	}
 }
 
 bool scanner_next(struct scanner *s, bool force)
 {
-	while (s->at < s->end && !s->failed) {
-		s->from = s->at;
-		s->to = memchr(s->at, '\n', s->end - s->at);
-		s->at = s->to + 1;
+	const struct ready *ready;
+
+	s->line = NULL;
+	while (!s->failed && (ready = ahead_next(&s->ahead))) {
 		s->lines++;
-		if (s->to - s->from > MOST_LINE) {
-			s->why = TOO_LONG;
-			s->pid = UNTOLD;
-			s->own_time = false;
-			s->question.pieces = 0;
-			return true;
-		}
-		take(s, force);
+		take(s, ready, force);
 		if (s->why != COUNTED)
 			return !s->failed;
 	}
@@ -417,6 +277,7 @@ bool scanner_next(struct scanner *s, bool force)
 
 void scanner_free(struct scanner *s)
 {
+	ahead_free(&s->ahead);
 	for (size_t i = 0; i < s->tracees.size; i++)
 		if (s->tracees.slots[i].hash)
 			free(s->tracees.slots[i].begun);

@@ -2,29 +2,40 @@
 #include "module.h"
 #include "strace.h"
 
+/* See strace_rows.c. */
+PyObject *scanner_counts(const struct scanner *s, PyObject *args);
+
+#define WORTH_A_THREAD 65536 /* bytes */
+
 typedef struct {
 	PyObject_HEAD
 	struct scanner scan;
 	Py_buffer view;
 	bool viewing;
+	int threads; /* lines are taken apart in one of their own where there are two */
 } Strace;
 
 static PyObject *strace_new(PyTypeObject *type, PyObject *args, PyObject *words)
 {
-	static char *keys[] = {"modes", "with_time", NULL};
+	static char *keys[] = {"modes", "with_time", "threads", NULL};
 	PyObject *modes, *name, *mode;
 	Py_ssize_t at = 0;
-	int with_time;
+	int with_time, threads;
 
-	if (!PyArg_ParseTupleAndKeywords(args, words, "O!p", keys, &PyDict_Type, &modes, &with_time))
+	if (!PyArg_ParseTupleAndKeywords(args, words, "O!pi", keys, &PyDict_Type, &modes, &with_time,
+					 &threads))
 		return NULL;
 	allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
 	Strace *self = (Strace *)alloc(type, 0);
 
 	if (!self)
 		return NULL;
-	self->scan.with_time = with_time;
+	self->threads = threads;
 	self->scan.epoch = 1;
+	if (!ahead_init(&self->scan.ahead, &self->scan.names, with_time)) {
+		PyErr_NoMemory();
+		goto fail;
+	}
 	while (PyDict_Next(modes, &at, &name, &mode)) {
 		char *text;
 		Py_ssize_t length;
@@ -55,9 +66,9 @@ static void strace_dealloc(PyObject *object)
 	Strace *self = (Strace *)object;
 	PyTypeObject *type = Py_TYPE(object);
 
+	scanner_free(&self->scan);
 	if (self->viewing)
 		PyBuffer_Release(&self->view);
-	scanner_free(&self->scan);
 	((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
 	Py_DECREF(type);
 }
@@ -66,11 +77,14 @@ static PyObject *strace_piece(PyObject *object, PyObject *arg)
 {
 	Strace *self = (Strace *)object;
 
+	Py_BEGIN_ALLOW_THREADS
+	ahead_stop(&self->scan.ahead);
+	Py_END_ALLOW_THREADS
 	if (self->viewing)
 		PyBuffer_Release(&self->view);
 	self->viewing = false;
-	self->scan.at = self->scan.end = NULL;
-	self->scan.question.pieces = 0;
+	self->scan.line = NULL;
+	self->scan.question.length = 0;
 	if (arg == Py_None)
 		return none();
 	if (PyObject_GetBuffer(arg, &self->view, PyBUF_SIMPLE))
@@ -83,8 +97,7 @@ static PyObject *strace_piece(PyObject *object, PyObject *arg)
 		return NULL;
 	}
 	self->viewing = true;
-	self->scan.at = from;
-	self->scan.end = to;
+	ahead_start(&self->scan.ahead, from, to, self->threads > 1 && to - from > WORTH_A_THREAD);
 	return none();
 }
 
@@ -147,15 +160,15 @@ static PyObject *strace_next(PyObject *object, PyObject *arg)
 		return PyErr_NoMemory();
 	if (!found)
 		return none();
-	struct tracee *t = s->pid == UNTOLD ? NULL : scanner_tracee(s, s->pid);
-	const struct line *l = &s->line;
+	const struct line *l = s->line;
+	struct tracee *t = l->pid == UNTOLD ? NULL : scanner_tracee(s, l->pid);
 
-	if (s->pid != UNTOLD && !t)
+	if (l->pid != UNTOLD && !t)
 		return PyErr_NoMemory();
 	if (s->why == STEP)
-		return Py_BuildValue("(iiii)", s->why, s->pid, t->dirty, s->kind);
+		return Py_BuildValue("(iiii)", s->why, l->pid, t->dirty, s->kind);
 	if (s->why == OWN)
-		return Py_BuildValue("(iiiNNNNN)", s->why, s->pid, t->dirty || s->effect_count,
+		return Py_BuildValue("(iiiNNNNN)", s->why, l->pid, t->dirty || s->effect_count,
 				     text(l->name, l->name + l->name_length), arguments(t, l),
 				     text(l->result, l->number_end),
 				     text_or_none(l->number_end, l->result_end),
@@ -163,18 +176,19 @@ static PyObject *strace_next(PyObject *object, PyObject *arg)
 	if (s->own_time) {
 		/* Only a trace's first time and its last are kept. */
 		if (s->timed)
-			s->last_time_length = 0;
+			s->last_time.length = 0;
 		s->timed = true;
 	}
-	return Py_BuildValue("(iiiy#KNK)", s->why, s->pid,
-			     s->effect_count || s->dirty_count || s->last_time_length,
-			     (const char *)s->from, (Py_ssize_t)(s->to - s->from),
+	return Py_BuildValue("(iiiy#KNK)", s->why, l->pid,
+			     s->effect_count || s->dirty_count || s->last_time.length,
+			     (const char *)s->ready->from,
+			     (Py_ssize_t)(s->ready->to - s->ready->from),
 			     (unsigned long long)s->lines, t && t->holds ? held_text(t) : none(),
 			     (unsigned long long)s->repeats.used);
 }
 
-/* Gives what happened to descriptors and steps since the last time, and the time of the last line
- * counted: ([(files, effect)], [(pid, folds, cut)], time). */
+/* Gives what happened to descriptors and steps since the last time, and the times of lines counted:
+ * ([(files, effect)], [(pid, folds, cut)], the first if it may be the trace's, the last). */
 static PyObject *strace_flush(PyObject *object, PyObject *Py_UNUSED(none_))
 {
 	struct scanner *s = &((Strace *)object)->scan;
@@ -198,7 +212,7 @@ static PyObject *strace_flush(PyObject *object, PyObject *Py_UNUSED(none_))
 			Py_CLEAR(steps);
 		Py_XDECREF(row);
 	}
-	uint32_t time_length = s->last_time_length;
+	struct moment first = s->first_time, last = s->last_time;
 
 	scanner_flushed(s);
 	if (!effects || !steps) {
@@ -206,8 +220,9 @@ static PyObject *strace_flush(PyObject *object, PyObject *Py_UNUSED(none_))
 		Py_XDECREF(steps);
 		return NULL;
 	}
-	return Py_BuildValue("(NNy#)", effects, steps, (const char *)s->last_time,
-			     (Py_ssize_t)time_length);
+	return Py_BuildValue("(NNy#y#)", effects, steps, (const char *)first.text,
+			     (Py_ssize_t)first.length, (const char *)last.text,
+			     (Py_ssize_t)last.length);
 }
 
 /* valid(pid, image, files, kind of the last step or -1, aliased): what holds for a task from now
@@ -343,99 +358,9 @@ static PyObject *strace_held(PyObject *object, PyObject *Py_UNUSED(none_))
 	return all;
 }
 
-/* A key of the named tuple `type`, its fields from two tuples. */
-static PyObject *key_of(PyTypeObject *type, allocfunc alloc, PyObject *head, PyObject *tail)
+static PyObject *strace_rows(PyObject *object, PyObject *args)
 {
-	Py_ssize_t before = PyTuple_Size(head), behind = PyTuple_Size(tail);
-	PyObject *key = alloc(type, before + behind);
-
-	for (Py_ssize_t i = 0; key && i < before + behind; i++) {
-		PyObject *part = i < before ? PyTuple_GetItem(head, i) : PyTuple_GetItem(tail, i - before);
-
-		Py_XINCREF(part);
-		if (!part || PyTuple_SetItem(key, i, part))
-			Py_CLEAR(key);
-	}
-	return key;
-}
-
-/* row.calls += calls, row.time_ns += ns; gives both away. */
-static bool add_to_row(PyObject *row, PyObject *calls, PyObject *ns)
-{
-	PyObject *had = PyObject_GetAttrString(row, "calls");
-	PyObject *sum = had && calls ? PyNumber_Add(had, calls) : NULL;
-	bool fine = sum && !PyObject_SetAttrString(row, "calls", sum);
-
-	Py_XDECREF(had);
-	Py_XDECREF(sum);
-	if (fine && ns != Py_None) {
-		had = PyObject_GetAttrString(row, "time_ns");
-		sum = had == Py_None ? PyNumber_Positive(ns) : had ? PyNumber_Add(had, ns) : NULL;
-		fine = sum && !PyObject_SetAttrString(row, "time_ns", sum);
-		Py_XDECREF(had);
-		Py_XDECREF(sum);
-	}
-	Py_XDECREF(calls);
-	Py_XDECREF(ns);
-	return fine;
-}
-
-/*
- * counts(calls, images, kinds, key type, row type, merge): adds what was counted here to {key: row}.
- * A key is made of a tuple of `images` and one of `kinds`; a row, of calls and ns (or None). merge:
- * images may be equal; else only combinations that Python told of can be there already.
- */
-static PyObject *strace_counts_into(PyObject *object, PyObject *args)
-{
-	struct scanner *s = &((Strace *)object)->scan;
-	PyObject *into, *images, *kinds, *row_type;
-	PyTypeObject *key_type;
-	int merge;
-
-	if (!PyArg_ParseTuple(args, "O!O!O!O!Op", &PyDict_Type, &into, &PyList_Type, &images,
-			      &PyList_Type, &kinds, &PyType_Type, &key_type, &row_type, &merge))
-		return NULL;
-	if (!PyType_IsSubtype(key_type, &PyTuple_Type)) {
-		PyErr_SetString(PyExc_TypeError, "keys are tuples");
-		return NULL;
-	}
-	allocfunc alloc = (allocfunc)PyType_GetSlot(key_type, Py_tp_alloc);
-
-	for (size_t i = 0; i < s->repeats.size; i++) {
-		const struct repeat *r = &s->repeats.slots[i];
-
-		if (!r->hash || !r->calls)
-			continue;
-		PyObject *head = PyList_GetItem(images, r->image);
-		PyObject *tail = PyList_GetItem(kinds, r->kind);
-		PyObject *key = head && tail ? key_of(key_type, alloc, head, tail) : NULL;
-
-		if (!key)
-			return NULL;
-		PyObject *there = merge || r->told ? PyDict_GetItemWithError(into, key) : NULL;
-		PyObject *calls = PyLong_FromUnsignedLongLong(r->calls);
-		PyObject *ns = r->timed ? PyLong_FromUnsignedLongLong(r->ns) : none();
-		bool fine;
-
-		if (PyErr_Occurred() || !calls || !ns) {
-			Py_XDECREF(calls);
-			Py_XDECREF(ns);
-			fine = false;
-		} else if (there) {
-			fine = add_to_row(there, calls, ns);
-		} else {
-			PyObject *row = PyObject_CallFunctionObjArgs(row_type, calls, ns, NULL);
-
-			fine = row && !PyDict_SetItem(into, key, row);
-			Py_XDECREF(row);
-			Py_DECREF(calls);
-			Py_DECREF(ns);
-		}
-		Py_DECREF(key);
-		if (!fine)
-			return NULL;
-	}
-	return none();
+	return scanner_counts(&((Strace *)object)->scan, args);
 }
 
 /* end() -> (steps cut, lines) */
@@ -460,7 +385,7 @@ static PyMethodDef methods[] = {
 	{"full", strace_full, METH_NOARGS, "Say that no more steps are kept."},
 	{"held", strace_held, METH_NOARGS, "Give the calls that have begun."},
 	{"end", strace_end, METH_NOARGS, "Give the numbers of steps not kept and of lines."},
-	{"counts", strace_counts_into, METH_VARARGS, "Add what was counted to rows by key."},
+	{"counts", strace_rows, METH_VARARGS, "Add what was counted to rows by key."},
 	{0},
 };
 

@@ -439,8 +439,10 @@ class Assembler:
         calls: dict[CallKey, CallCount] = {}
         stepped = {id(count): count.key for count, _, _ in self._steps}
         keys = {number: self._call_key(key) for number, key in stepped.items()}
+        names = set()
         while self._counts:
             bare, count = self._counts.popitem()
+            names.add(bare[3])
             if not count.calls:
                 continue
             row = calls.setdefault(keys.get(id(count)) or self._call_key(bare), CallCount())
@@ -448,8 +450,8 @@ class Assembler:
             if count.ns is not None:
                 row.time_ns = (row.time_ns or 0) + count.ns
         calls = dict(reversed(calls.items()))
-        self._add_repeats(calls)
-        narrow = self._narrow(calls)
+        names |= self._add_repeats(calls)
+        narrow = self._narrow(calls) if not names.isdisjoint(ONLY_32_BIT) else {}
         if narrow:
             calls = {self._with_abi(key, narrow): row for key, row in calls.items()}
         steps = []
@@ -487,8 +489,9 @@ class Assembler:
             children=self.tree.detached,
         )
 
-    def _add_repeats(self, calls: dict[CallKey, CallCount]) -> None:
-        """Calls counted elsewhere (see ``strace_native``); none here."""
+    def _add_repeats(self, calls: dict[CallKey, CallCount]) -> set[str]:
+        """Calls counted elsewhere (see ``strace_native``), and their names; none here."""
+        return set()
 
     def _call_key(self, key: _Key) -> CallKey:
         process, abi, nr, name, outcome, index, index2, request = key

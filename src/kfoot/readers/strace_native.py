@@ -16,15 +16,15 @@ from typing import Any
 from kfoot.readers.base import Options
 from kfoot.readers.descriptors import FileTable
 from kfoot.readers.files import BLOCK, LINE_LIMIT, Source
-from kfoot.readers.native import native, whole_lines
+from kfoot.readers.native import native, threads_here, whole_lines
 from kfoot.readers.reading import CallCount, CallKey, Request
 from kfoot.readers.strace_args import FD, descriptor
 from kfoot.readers.strace_assemble import _ACTS, _PLAIN, COMBINATIONS, Assembler, _Count, _Key
 from kfoot.readers.strace_line import Style, style_of
 from kfoot.readers.strace_process import Thread
-from kfoot.readers.syscall_roles import DIR_PATH, PATH, TWO_PATHS
+from kfoot.readers.syscall_roles import DIR_PATH, FORKS, PATH, TWO_PATHS
 
-NAME, FIRST, ARGS, OPENED, IOCTL, MMAP, HANDED = range(7)
+NAME, FIRST, ARGS, OPENED, IOCTL, MMAP, EXEC, HANDED = range(8)
 """Modes of ``kfoot._native.Strace``: which part of a call's text decides what it means."""
 _OWN, _TOO_LONG, _STEP = 1, 2, 3
 """Why the scanner hands a line over (``enum why`` of native/strace.h; 0: any other reason)."""
@@ -72,10 +72,12 @@ def read_file(path: Path, options: Options) -> Assembler | None:
 class Repeater(Assembler):
     """An Assembler that leaves repeated lines to the scanner."""
 
-    def __init__(self, module: ModuleType, options: Options, style: Style):
+    def __init__(
+        self, module: ModuleType, options: Options, style: Style, threads: int | None = None
+    ):
         super().__init__(options)
         self._style = style
-        self._scan: Any = module.Strace(self._modes(), style.at)
+        self._scan: Any = module.Strace(self._modes(), style.at, threads or threads_here())
         self._ended: tuple[Thread, str, str, str, _Count] | None = None
         self._threads: dict[int, Thread] = {}
         """The tasks the scanner knows, by pid column."""
@@ -107,7 +109,7 @@ class Repeater(Assembler):
                 elif name in ("mmap", "mmap2"):
                     mode = MMAP
             modes[name.encode("ascii")] = mode
-        return modes | {b"io_uring_enter": HANDED, b"fspick": HANDED}
+        return modes | {b"io_uring_enter": HANDED, b"fspick": HANDED, b"execve": EXEC}
 
     # --- lines ---
 
@@ -161,7 +163,9 @@ class Repeater(Assembler):
         self.tree.full |= combinations > COMBINATIONS
         if held is not None:
             self._begun(pid, held)
-        if pid == _UNTOLD or self._alias(pid) is not None or b"+++ superseded" in line:
+        # Held under a pid column; this line may change whose that is.
+        nameless = None in self.tree.threads or self._alias(pid) is not None
+        if pid == _UNTOLD or nameless or b"+++ superseded" in line:
             self._release()
         self._ended = None
         self.line = number - 1
@@ -175,15 +179,16 @@ class Repeater(Assembler):
         cut, self.line = self._scan.end()
         self._steps_cut += cut
 
-    def _add_repeats(self, calls: dict[CallKey, CallCount]) -> None:
+    def _add_repeats(self, calls: dict[CallKey, CallCount]) -> set[str]:
         """The lines the scanner counted. There may be very many combinations of process and kind:
         what their keys have in common is worked out once."""
         if not self._kind_rows:
-            return
+            return set()
         heads = [self._call_key((*image, *self._kind_rows[0]))[:2] for image in self._images]
         tails = [self._call_key((0, None, *kind))[2:] for kind in self._kind_rows]
         merge = len(set(heads)) < len(heads) or len(set(tails)) < len(tails)
         self._scan.counts(calls, heads, tails, CallKey, CallCount, merge)
+        return {kind[1] for kind in self._kind_rows}
 
     def _alias(self, pid: int) -> int | None:
         """The other pid column a task's lines have: lines may name it or not. The task's own where
@@ -211,10 +216,18 @@ class Repeater(Assembler):
             # The task is in a call now: its next line is the Assembler's.
             self._scan.invalid(pid)
 
+    def _change(self, thread: Thread, name: str, args: str, result: str, outcome: str) -> None:
+        if name in FORKS and outcome == "ok":
+            pid = str(int(result, 16)) if result.startswith("0x") else result
+            # A pid that another task had, of which no end was seen: what is held is that one's.
+            if self.tree.threads.get(pid) not in (None, thread.child):
+                self._release()
+        super()._change(thread, name, args, result, outcome)
+
     def _catch_up(self) -> None:
         """What the lines counted meanwhile did to descriptors and steps."""
-        effects, steps, time = self._scan.flush()
-        if time:
+        effects, steps, *times = self._scan.flush()
+        for time in filter(None, times):
             self._clock.tick(time.decode("ascii"), None)
         for files, effect in effects:
             fd, index, cloexec = self._effects[effect]
@@ -336,6 +349,8 @@ class Repeater(Assembler):
         route = self._routes.get(name)
         if route is None or name in _FREE_PATHS or name in ("open", "creat"):
             return True
+        if name == "execve":
+            return kind[2] != "ok"
         if route == _PLAIN:
             token = args.partition(",")[0]
             return token in self._tokens and token not in thread.files
