@@ -17,7 +17,10 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", ["test_native.py", "test_native_ring.py", "test_native_strace.py"])
+@pytest.mark.parametrize(
+    "file",
+    ["test_native.py", "test_native_ring.py", "test_native_strace.py", "test_strace_counts.py"],
+)
 def test_no_byte_is_read_or_written_that_should_not_be(tmp_path: Path, file: str) -> None:
     needs("gcc")
     headers = Path(sysconfig.get_path("include"))

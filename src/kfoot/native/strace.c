@@ -62,6 +62,16 @@ none:
 	return true;
 }
 
+/* Whether eight bytes are digits: none is below '0', and adding 6 to none leaves its half. */
+static inline bool eight_digits(const uint8_t *p)
+{
+	const uint64_t halves = 0xF0F0F0F0F0F0F0F0u, zeros = 0x3030303030303030u;
+	uint64_t word;
+
+	memcpy(&word, p, 8);
+	return (word & halves) == zeros && ((word + 0x0606060606060606u) & halves) == zeros;
+}
+
 /* "1717171717.123456 " or "12:34:56.789 " */
 static bool time_column(const uint8_t **at, const uint8_t *end, struct line *line)
 {
@@ -72,6 +82,14 @@ static bool time_column(const uint8_t **at, const uint8_t *end, struct line *lin
 	line->at_length = 0;
 	if (p == end || !digit(*p))
 		return true;
+	/* As -ttt writes it today. */
+	if (end - p > 17 && p[10] == '.' && p[17] == ' ' && eight_digits(p) && digit(p[8]) &&
+	    digit(p[9]) && digit(p[11]) && digit(p[12]) && digit(p[13]) && digit(p[14]) &&
+	    digit(p[15]) && digit(p[16])) {
+		line->at_length = 17;
+		*at = p + 18;
+		return true;
+	}
 	if (end - p > 8 && p[2] == ':' && p[5] == ':') {
 		static const uint8_t places[] = {0, 1, 3, 4, 6, 7};
 

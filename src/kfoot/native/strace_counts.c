@@ -16,7 +16,8 @@ struct tally {
 
 static inline bool tallies_same(const struct tally *a, const struct tally *b)
 {
-	return a->pid == b->pid && a->length == b->length && !memcmp(a->name, b->name, a->length);
+	return a->pid == b->pid && a->length == b->length &&
+	       bytes_same(a->name, b->name, a->length);
 }
 
 TABLE(tallies, tally)
