@@ -7,9 +7,21 @@
  */
 #include "text.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 const char *const text_life_names[4] = {
 	"task_newtask", "task_rename", "sched_process_fork", "sched_process_exec",
 };
+
+static uint64_t name_mask[NAME_BYTES][NAME_WORDS]; /* by length: the bytes of a name */
+
+static void __attribute__((constructor)) make_masks(void)
+{
+	for (size_t length = 0; length < NAME_BYTES; length++)
+		memset(name_mask[length], 0xFF, length);
+}
 
 /* "CPU:2 [LOST 12 EVENTS]", "CPU:2 [12 EVENTS DROPPED]" */
 static bool lost_line(struct text_part *part, const uint8_t *p)
@@ -112,11 +124,10 @@ static bool keep_life(struct text_part *part, int32_t tid, int kind, const uint8
 	return true;
 }
 
-static struct text_name *name_of(struct text_part *part, const uint8_t *text, size_t length,
-				 uint64_t hash)
+static struct text_name *name_of(struct text_part *part, const uint8_t *text, size_t length)
 {
 	struct text_name key = {
-		.hash = hash, .text = text, .length = (uint32_t)length,
+		.hash = hash_bytes(text, length) | 1, .text = text, .length = (uint32_t)length,
 		.number = (uint32_t)part->names.used,
 	};
 	bool fresh;
@@ -189,80 +200,97 @@ static uint8_t role_of(const uint8_t *name, size_t length)
 	return PLAIN;
 }
 
-static inline struct text_hot *hot_place(struct text_part *part, uint64_t hash, uint64_t who)
+/* Where a name, a task and a context have their place. */
+static inline struct text_hot *hot_place(struct text_part *part, const uint64_t *words,
+					 uint64_t who)
 {
-	return &part->hot[(hash ^ who * 13) % HOT];
+	uint64_t h = words[0] * 0x9E3779B97F4A7C15ull ^ words[1] * 0xBF58476D1CE4E5B9ull ^
+		     words[2] * 0x94D049BB133111EBull ^ words[3] * 0xFF51AFD7ED558CCDull;
+
+	return &part->hot[(h + who * 0xC2B2AE3D27D4EB4Full) >> (64 - HOT_BITS)];
+}
+
+static inline bool same_hot(const struct text_hot *hot, const uint64_t *words, uint64_t who)
+{
+	return !((hot->who ^ who) | (hot->words[0] ^ words[0]) | (hot->words[1] ^ words[1]) |
+		 (hot->words[2] ^ words[2]) | (hot->words[3] ^ words[3]));
 }
 
 static inline uint64_t who_of(const struct record *r)
 {
-	return (uint64_t)r->tid << 3 | r->context;
-}
-
-static inline bool same_hot(const struct text_hot *hot, uint64_t hash, uint64_t who,
-			    const uint8_t *text, size_t length)
-{
-	return hot->hash == hash && hot->who == who && hot->length == length &&
-	       same_bytes(hot->name, text, length);
+	return ((uint64_t)r->tid << 3 | r->context) + 1;
 }
 
 /* Where records of this name, task and context are counted; NULL when memory is out. */
 static struct text_hot *hot_of(struct text_part *part, const struct record *r,
 			       const uint8_t *text, size_t length)
 {
-	uint64_t hash = hash_bytes(text, length) | 1, who = who_of(r);
-	struct text_hot *hot = hot_place(part, hash >> 1, who);
+	uint64_t words[NAME_WORDS] = {0}, who = who_of(r);
 
-	if (same_hot(hot, hash, who, text, length))
+	memcpy(words, text, length < NAME_BYTES ? length : NAME_BYTES);
+	struct text_hot *hot = hot_place(part, words, who);
+
+	if (same_hot(hot, words, who) && hot->length == length && !memcmp(hot->name, text, length))
 		return hot;
 	if (!settle(part, hot))
 		return NULL;
-	struct text_name *name = name_of(part, text, length, hash);
+	struct text_name *name = name_of(part, text, length);
 
 	if (!name)
 		return NULL;
 	*hot = (struct text_hot){
-		.hash = hash, .who = who, .name = name->text, .length = name->length,
-		.key = (who >> 3 << 33 | (uint64_t)r->context << 30 | name->number) + 1,
+		.who = who, .name = name->text, .length = name->length,
+		.key = ((uint64_t)r->tid << 33 | (uint64_t)r->context << 30 | name->number) + 1,
 		.role = role_of(text, length),
 	};
+	memcpy(hot->words, words, sizeof words);
 	return hot;
 }
 
-#define SHORT_NAME 40
+/* Where the first colon is; NAME_BYTES when it is not among that many. */
+static inline size_t colon_at(const uint8_t *p)
+{
+#ifdef __SSE2__
+	const __m128i colon = _mm_set1_epi8(':');
+	__m128i low = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)p), colon);
+	__m128i high = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(p + 16)), colon);
+	uint32_t found = (uint32_t)_mm_movemask_epi8(low) | (uint32_t)_mm_movemask_epi8(high) << 16;
+
+	return found ? (size_t)__builtin_ctz(found) : NAME_BYTES;
+#else
+	size_t at = 0;
+
+	while (at < NAME_BYTES && p[at] != ':')
+		at++;
+	return at;
+#endif
+}
 
 /*
  * Where the event at `p` is counted, if it is one of those at hand: a name that was one before
  * and has its ":" is one again, and its characters need not be looked at. NULL: look closer.
- * SHORT_NAME bytes can be read.
+ * NAME_BYTES can be read.
  */
 static inline struct text_hot *hot_again(struct text_part *part, const uint8_t *line,
 					 const uint8_t *p, struct record *r)
 {
-	const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
+	size_t length = colon_at(p);
+	uint64_t words[NAME_WORDS], who = who_of(r);
 
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-	return NULL;
-#endif
-	for (size_t at = 0; at < SHORT_NAME; at += 8) {
-		uint64_t colons = word_at(p + at) ^ ones * ':';
-		uint64_t zeros = (colons - ones) & ~colons & tops;
+	if (length == NAME_BYTES || p + length - line >= LONGEST)
+		return NULL;
+	memcpy(words, p, sizeof words);
+	for (int i = 0; i < NAME_WORDS; i++)
+		words[i] &= name_mask[length][i];
+	struct text_hot *hot = hot_place(part, words, who);
 
-		if (!zeros)
-			continue;
-		size_t length = at + (__builtin_ctzll(zeros) >> 3);
-		uint64_t hash = hash_bytes(p, length) | 1, who = who_of(r);
-		struct text_hot *hot = hot_place(part, hash >> 1, who);
-
-		if (!same_hot(hot, hash, who, p, length) || p + length - line > LONGEST - 1)
-			return NULL;
-		r->name = p;
-		r->name_length = length;
-		r->mark = ':';
-		r->behind = p + length + 1;
-		return hot;
-	}
-	return NULL;
+	if (!same_hot(hot, words, who))
+		return NULL;
+	r->name = p;
+	r->name_length = length;
+	r->mark = ':';
+	r->behind = p + length + 1;
+	return hot;
 }
 
 /* The name an event is counted by; `longer` is room for one that is not in the line. */
@@ -448,11 +476,14 @@ static inline bool find_again(struct text_part *part, struct found *f)
 
 static inline bool find(struct text_part *part, struct found *f, const uint8_t *newline)
 {
-	if (part->end - newline > WIDE && f->line[COLUMN] == '-' && find_again(part, f))
+	bool wide = part->end - newline > WIDE && f->line[COLUMN] == '-';
+
+	if (wide && find_again(part, f))
 		return true;
 	f->known = false;
+	f->hot = NULL;
 	f->dash = text_record(f->line, newline, &f->record);
-	if (f->dash != f->line + COLUMN)
+	if (!wide || f->dash != f->line + COLUMN)
 		f->head = NULL;
 	return f->dash;
 }
@@ -464,8 +495,9 @@ void text_scan(struct text_part *part)
 	memset(part->heads, 0, sizeof part->heads);
 	while (p < part->end && !part->out_of_memory) {
 		const uint8_t *newline = memchr(p, '\n', part->end - p);
-		struct found found = {.line = p};
+		struct found found;
 
+		found.line = p;
 		found.stop = newline - p > LONGEST ? p + LONGEST : newline;
 		part->lines++;
 		if (*p == '#')

@@ -41,18 +41,24 @@ struct text_key {
 	uint32_t length;
 };
 
+#define NAME_WORDS 4
+#define NAME_BYTES (8 * NAME_WORDS)
+
 /*
  * A task makes the same few kinds of records again and again: they are counted here, in the
  * nearest cache, and moved to the large table when another kind needs the place.
  */
 struct text_hot {
-	uint64_t hash, who, key, count; /* who: task and context; key: as of text_key */
+	uint64_t who;		   /* task and context, plus 1; 0: nothing here */
+	uint64_t words[NAME_WORDS]; /* the name's first bytes, with zeros behind it */
+	uint64_t key, count;	   /* key: as of text_key */
 	const uint8_t *name;
 	uint32_t length;
 	uint8_t role;
 };
 
-#define HOT 512
+#define HOT_BITS 9
+#define HOT (1 << HOT_BITS)
 
 /* The begin of a line up to its "[", as it was before for the same task: not taken apart again. */
 #define HEAD_BYTES 40
