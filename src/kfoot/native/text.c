@@ -144,7 +144,7 @@ static struct text_name *name_of(struct text_part *part, const uint8_t *text, si
 	return name;
 }
 
-static bool keep_key(struct text_part *part, const struct text_hot *hot)
+static bool keep_key(struct text_part *part, const struct text_hot *hot, uint64_t key)
 {
 	if (part->keys_used == part->keys_size) {
 		size_t size = part->keys_size ? part->keys_size * 2 : 256;
@@ -155,20 +155,22 @@ static bool keep_key(struct text_part *part, const struct text_hot *hot)
 		part->keys = keys;
 		part->keys_size = size;
 	}
-	part->keys[part->keys_used++] = (struct text_key){hot->name, hot->key, hot->length};
+	part->keys[part->keys_used++] = (struct text_key){hot->name, key, hot->length};
 	return true;
 }
 
 static bool settle(struct text_part *part, const struct text_hot *hot)
 {
-	struct text_event event = {.hash = mix(hot->key)};
 	bool fresh;
 
 	if (!hot->count)
 		return true;
+	uint64_t tid = (hot->who - 1) >> 3, context = (hot->who - 1) & 7;
+	uint64_t key = (tid << 33 | context << 30 | hot->number) + 1;
+	struct text_event event = {.hash = mix(key)};
 	struct text_event *slot = text_events_find(&part->events, &event, &fresh);
 
-	if (!slot || (fresh && !keep_key(part, hot)))
+	if (!slot || (fresh && !keep_key(part, hot, key)))
 		return false;
 	slot->count += hot->count;
 	return true;
@@ -239,9 +241,8 @@ static struct text_hot *hot_of(struct text_part *part, const struct record *r,
 	if (!name)
 		return NULL;
 	*hot = (struct text_hot){
-		.who = who, .name = name->text, .length = name->length,
-		.key = ((uint64_t)r->tid << 33 | (uint64_t)r->context << 30 | name->number) + 1,
-		.role = role_of(text, length),
+		.who = who, .name = name->text, .length = (uint16_t)name->length,
+		.number = name->number, .role = role_of(text, length),
 	};
 	memcpy(hot->words, words, sizeof words);
 	return hot;
@@ -463,8 +464,11 @@ static inline bool find_again(struct text_part *part, struct found *f)
 	f->dash = f->line + COLUMN;
 	if (!head->length || !same_bytes(f->line, head->bytes, head->length))
 		return false;
-	const uint8_t *event = text_body(f->line + head->length, true, &f->record);
+	const uint8_t *body = f->line + head->length;
+	const uint8_t *event = text_usual_body(body, &part->seconds, &f->record);
 
+	if (!event)
+		event = text_body(body, &f->record);
 	if (!event)
 		return false;
 	f->record.tid = head->tid;
@@ -493,6 +497,7 @@ void text_scan(struct text_part *part)
 	const uint8_t *p = part->begin;
 
 	memset(part->heads, 0, sizeof part->heads);
+	part->seconds = (struct seconds){.word = 1};
 	while (p < part->end && !part->out_of_memory) {
 		const uint8_t *newline = memchr(p, '\n', part->end - p);
 		struct found found;

@@ -51,11 +51,12 @@ struct text_key {
 struct text_hot {
 	uint64_t who;		   /* task and context, plus 1; 0: nothing here */
 	uint64_t words[NAME_WORDS]; /* the name's first bytes, with zeros behind it */
-	uint64_t key, count;	   /* key: as of text_key */
+	uint64_t count;
 	const uint8_t *name;
-	uint32_t length;
+	uint32_t number; /* of the name */
+	uint16_t length;
 	uint8_t role;
-};
+} __attribute__((aligned(64))); /* a line of the cache each */
 
 #define HOT_BITS 9
 #define HOT (1 << HOT_BITS)
@@ -128,6 +129,7 @@ struct text_part {
 	size_t tracer_length;
 	/* the work */
 	const uint8_t *begin, *end;
+	struct seconds seconds;
 	bool mapped; /* the work is pages of a file, not needed again */
 	uint64_t until;
 	int64_t ioctl;

@@ -24,29 +24,8 @@ static void __attribute__((constructor)) make_classes(void)
 	}
 }
 
-/* "123456: ", six digits as one number; ~0 for anything else. The kernel's clocks print six. */
-static inline uint64_t six_digits(const uint8_t *p)
-{
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	const uint64_t tens = 0x0000F0F0F0F0F0F0, zeros = 0x0000303030303030;
-	uint64_t v;
-
-	memcpy(&v, p, 8);
-	if ((v & tens) != zeros || ((v + 0x0000060606060606) & tens) != zeros ||
-	    v >> 48 != (':' | ' ' << 8))
-		return ~0ull;
-	v = (v & 0x00000F0F0F0F0F0F) << 16; /* eight digits, the first two 0 */
-	v = v * 10 + (v >> 8);
-	return ((v & 0x000000FF000000FF) * 0x000F424000000064 +
-		(v >> 16 & 0x000000FF000000FF) * 0x0000271000000001) >> 32;
-#else
-	(void)p;
-	return ~0ull;
-#endif
-}
-
 /* "123.456789: " or "123456: " */
-static inline bool time_at(const uint8_t **p, bool wide, struct record *r)
+static inline bool time_at(const uint8_t **p, struct record *r)
 {
 	static const uint64_t scale[10] = {0, 100000000, 10000000, 1000000, 100000,
 					   10000, 1000, 100, 10, 1};
@@ -57,21 +36,12 @@ static inline bool time_at(const uint8_t **p, bool wide, struct record *r)
 	if (!n)
 		return false;
 	if (*q == '.') {
-		if (n > 10)
-			return false;
 		q++;
-		part = wide ? six_digits(q) : ~0ull;
-		if (part != ~0ull) {
-			part *= 1000;
-			q += 6;
-		} else {
-			int m = digits(&q, 9, &part);
+		int m = digits(&q, 9, &part);
 
-			if (!m || *q != ':')
-				return false;
-			part *= scale[m];
-		}
-		r->ns = whole * 1000000000u + part;
+		if (n > 10 || !m || *q != ':')
+			return false;
+		r->ns = whole * 1000000000u + part * scale[m];
 		r->ticks = false;
 	} else if (*q == ':') {
 		r->ns = whole;
@@ -84,23 +54,6 @@ static inline bool time_at(const uint8_t **p, bool wide, struct record *r)
 		return false;
 	*p = q;
 	return true;
-}
-
-static inline uint8_t context_of(uint8_t flag)
-{
-	switch (flag) {
-	case '.':
-		return TASK;
-	case 's':
-		return SOFTIRQ;
-	case 'h':
-	case 'H':
-		return HARDIRQ;
-	case 'z':
-	case 'Z':
-		return NMI;
-	}
-	return UNKNOWN;
 }
 
 const uint8_t *text_head(const uint8_t *p, struct record *r)
@@ -129,19 +82,19 @@ const uint8_t *text_head(const uint8_t *p, struct record *r)
 	return *p == '[' ? p + 1 : NULL;
 }
 
-const uint8_t *text_body(const uint8_t *p, bool wide, struct record *r)
+const uint8_t *text_body(const uint8_t *p, struct record *r)
 {
 	uint64_t cpu;
 
 	if (!digits(&p, 6, &cpu) || *p++ != ']' || !spaces(&p))
 		return NULL;
 	r->context = UNKNOWN;
-	if (!time_at(&p, wide, r)) {
+	if (!time_at(&p, r)) {
 		const uint8_t *flags = p;
 
 		while (p - flags < 9 && text_class[*p] & GRAPH)
 			p++;
-		if (p - flags < 4 || p - flags > 8 || !spaces(&p) || !time_at(&p, wide, r))
+		if (p - flags < 4 || p - flags > 8 || !spaces(&p) || !time_at(&p, r))
 			return NULL;
 		r->context = context_of(flags[2]);
 	}
@@ -185,7 +138,7 @@ static inline bool record_at(const uint8_t *line, const uint8_t *dash, struct re
 {
 	const uint8_t *p = text_head(dash, r);
 
-	p = p ? text_body(p, false, r) : NULL;
+	p = p ? text_body(p, r) : NULL;
 	return p && text_event(line, p, r);
 }
 

@@ -50,11 +50,12 @@ static PyObject *text_new(PyTypeObject *type, PyObject *args, PyObject *words)
 	if (!self)
 		return NULL;
 	self->threads = threads;
-	self->parts = calloc(threads, sizeof *self->parts);
+	self->parts = aligned_alloc(_Alignof(struct text_part), threads * sizeof *self->parts);
 	if (!self->parts) {
 		Py_DECREF(self);
 		return PyErr_NoMemory();
 	}
+	memset(self->parts, 0, threads * sizeof *self->parts);
 	for (int i = 0; i < threads; i++) {
 		self->parts[i].until = until;
 		self->parts[i].ioctl = ioctl;
