@@ -36,7 +36,8 @@ from pathlib import Path
 from kfoot.readers import read
 from kfoot.readers.base import Options
 for reading in read([Path(p) for p in sys.argv[1:]], Options(arch="x86_64")):
-    print(sum(reading.events.values()), sum(c.calls for c in reading.calls.values()))
+    events = sum(sum(counts.values()) for counts in reading.events.values())
+    print(events, sum(count.calls for count in reading.calls.values()))
 """
 FOOTPRINT = """
 import sys

@@ -79,10 +79,11 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def events(reading: Reading, *, context: bool = True) -> Counter[tuple[str, str | None, int]]:
     found: Counter[tuple[str, str | None, int]] = Counter()
-    for key, count in reading.events.items():
-        assert key.process is not None
-        pid = reading.processes[key.process].pid
-        found[key.name, key.context if context else None, pid] += count
+    for key, by_process in reading.events.items():
+        for at, count in by_process.items():
+            assert at is not None
+            pid = reading.processes[at].pid
+            found[key.name, key.context if context else None, pid] += count
     return found
 
 
@@ -98,7 +99,7 @@ def test_text_pages_and_trace_dat_are_equal(recording: Path) -> None:
     text = TEXT.read([recording / "trace.txt"], X86)
     pages = PAGES.read([recording / "ftrace"], X86)
     dat = DAT.read([recording / "trace.dat"], X86)
-    assert sum(text.events.values()) > 1000
+    assert sum(events(text).values()) > 1000
     assert (text.unparsed, pages.losses, dat.losses) == (0, [], [])
     assert events(text) == events(pages) == events(dat)
     assert calls(text) == calls(pages) == calls(dat)

@@ -116,7 +116,7 @@ def test_tables_of_hostile_readings() -> None:
         calls={
             CallKey(0, None, 1 << 70, None, "ok", 0, None, Request(1 << 80, None)): CallCount(1)
         },
-        events={EventKey(None, "e", "task", None): 3},
+        events={EventKey(None, "e", "task"): {None: 3}},
     )
     found = tables.from_readings([reading])
     assert found["calls"].to_pylist()[0]["nr"] is None

@@ -143,13 +143,14 @@ def _events(reading: Reading) -> list[dict[str, Any]]:
     return [
         {
             "source": reading.source,
-            **_process(reading, key.process),
+            **_process(reading, at),
             "system": key.system,
             "name": key.name,
             "context": key.context,
             "count": count,
         }
-        for key, count in reading.events.items()
+        for key, by_process in reading.events.items()
+        for at, count in by_process.items()
     ]
 
 

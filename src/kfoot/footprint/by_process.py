@@ -37,11 +37,17 @@ def derive_process(capture: Capture, name: str, *, atlas: Atlas | None = None) -
 
 def keep(reading: Reading, name: str) -> Reading:
     """``reading`` without what other processes did."""
-    chosen = {index for index, process in enumerate(reading.processes) if _is(process, name)}
+    chosen: set[int | None] = {
+        index for index, process in enumerate(reading.processes) if _is(process, name)
+    }
+    events = {
+        key: {at: count for at, count in by_process.items() if at in chosen}
+        for key, by_process in reading.events.items()
+    }
     return replace(
         reading,
         calls={key: count for key, count in reading.calls.items() if key.process in chosen},
-        events={key: count for key, count in reading.events.items() if key.process in chosen},
+        events={key: count for key, count in events.items() if count},
         steps=[step for step in reading.steps if step.process in chosen],
     )
 

@@ -31,9 +31,11 @@ def tabulate(
     foreign = 0
     for reading, own in readings:
         tiers.measured("traced")
-        for key, count in reading.events.items():
-            if not own.ran(key.process):
-                foreign += count
+        for key, by_process in reading.events.items():
+            others = sum(count for at, count in by_process.items() if not own.ran(at))
+            count = sum(by_process.values()) - others
+            foreign += others
+            if not count:
                 continue
             system, place = _find(key, names, reading)
             places[system, key.name] = place

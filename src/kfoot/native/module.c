@@ -4,6 +4,45 @@
  */
 #include "module.h"
 
+/* By hand: Py_BuildValue takes longer to read its format than all the rest takes. */
+static PyObject *call_key(const struct call *c)
+{
+	PyObject *parts[] = {
+		PyLong_FromLong(c->tid), PyLong_FromLongLong(c->nr), PyLong_FromLong(c->outcome),
+		PyLong_FromLongLong(c->request),
+	};
+	PyObject *key = PyTuple_New(4);
+	bool fine = key;
+
+	for (Py_ssize_t i = 0; i < 4; i++) {
+		fine = fine && parts[i];
+		if (fine)
+			PyTuple_SetItem(key, i, parts[i]);
+		else
+			Py_XDECREF(parts[i]);
+	}
+	if (!fine)
+		Py_CLEAR(key);
+	return key;
+}
+
+static PyObject *call_count(uint64_t calls, uint64_t ns)
+{
+	PyObject *count = PyList_New(2);
+	PyObject *first = PyLong_FromUnsignedLongLong(calls);
+	PyObject *second = PyLong_FromUnsignedLongLong(ns);
+
+	if (count && first && second) {
+		PyList_SetItem(count, 0, first);
+		PyList_SetItem(count, 1, second);
+		return count;
+	}
+	Py_XDECREF(count);
+	Py_XDECREF(first);
+	Py_XDECREF(second);
+	return NULL;
+}
+
 bool calls_into(const struct calls *table, PyObject *dict)
 {
 	for (size_t i = 0; i < table->size; i++) {
@@ -12,8 +51,7 @@ bool calls_into(const struct calls *table, PyObject *dict)
 		if (!c->hash)
 			continue;
 		uint64_t calls = c->calls, ns = c->ns;
-		PyObject *key = Py_BuildValue("(iLiL)", c->tid, (long long)c->nr, c->outcome,
-					      (long long)c->request);
+		PyObject *key = call_key(c);
 		PyObject *before = key ? PyDict_GetItemWithError(dict, key) : NULL;
 
 		if (before) {
@@ -24,7 +62,7 @@ bool calls_into(const struct calls *table, PyObject *dict)
 			Py_XDECREF(key);
 			return false;
 		}
-		if (!put(dict, key, Py_BuildValue("[KK]", calls, ns)))
+		if (!put(dict, key, call_count(calls, ns)))
 			return false;
 	}
 	return true;
@@ -45,41 +83,15 @@ PyObject *event_row(struct event_rows *rows, size_t at, PyObject *event)
 	return rows->rows[at] = row;
 }
 
-/* One EventKey; the garbage collector is spared it, as it is a plain tuple of texts and numbers. */
-static PyObject *event_key(PyTypeObject *type, allocfunc alloc, PyObject *head, PyObject *process)
+/* add_by_process({process: count}, {tid: count}, {tid: process}): as `ftrace_tally` has it. */
+static PyObject *add_by_process(PyObject *Py_UNUSED(module), PyObject *args)
 {
-	PyObject *key = alloc(type, 4);
-	bool plain = PyLong_CheckExact(process);
-
-	for (Py_ssize_t i = 0; key && i < 4; i++) {
-		PyObject *part = i < 3 ? PyTuple_GetItem(head, i) : process;
-
-		plain = plain && (i == 3 || part == Py_None || PyUnicode_CheckExact(part));
-		Py_INCREF(part);
-		PyTuple_SetItem(key, i, part);
-	}
-	if (key && plain)
-		PyObject_GC_UnTrack(key);
-	return key;
-}
-
-/* event_keys(EventKey, (system, name, context), {tid: count}, {tid: process}, found): adds to
- * `found`, a dict of EventKey to count, what `ftrace_tally._events` adds for one event. */
-static PyObject *event_keys(PyObject *Py_UNUSED(module), PyObject *args)
-{
-	PyObject *type, *head, *by_task, *processes, *found, *tid, *count;
+	PyObject *found, *by_task, *processes, *tid, *count;
 	Py_ssize_t at = 0;
 
-	if (!PyArg_ParseTuple(args, "OO!O!O!O!", &type, &PyTuple_Type, &head, &PyDict_Type,
-			      &by_task, &PyDict_Type, &processes, &PyDict_Type, &found))
+	if (!PyArg_ParseTuple(args, "O!O!O!", &PyDict_Type, &found, &PyDict_Type, &by_task,
+			      &PyDict_Type, &processes))
 		return NULL;
-	if (!PyType_Check(type) || !PyType_IsSubtype((PyTypeObject *)type, &PyTuple_Type) ||
-	    PyTuple_Size(head) != 3) {
-		PyErr_SetString(PyExc_TypeError, "a tuple's type and a head of three");
-		return NULL;
-	}
-	allocfunc alloc = (allocfunc)PyType_GetSlot((PyTypeObject *)type, Py_tp_alloc);
-
 	while (PyDict_Next(by_task, &at, &tid, &count)) {
 		PyObject *process = PyDict_GetItemWithError(processes, tid);
 
@@ -88,15 +100,11 @@ static PyObject *event_keys(PyObject *Py_UNUSED(module), PyObject *args)
 				PyErr_SetObject(PyExc_KeyError, tid);
 			return NULL;
 		}
-		PyObject *key = event_key((PyTypeObject *)type, alloc, head, process);
-		PyObject *before = key ? PyDict_GetItemWithError(found, key) : NULL;
-		PyObject *sum = NULL;
+		PyObject *before = PyDict_GetItemWithError(found, process);
+		PyObject *sum = before ? PyNumber_Add(before, count) :
+				PyErr_Occurred() ? NULL : Py_NewRef(count);
 
-		if (before)
-			sum = PyNumber_Add(before, count);
-		else if (key && !PyErr_Occurred())
-			sum = Py_NewRef(count);
-		if (!put(found, key, sum))
+		if (!sum || !put(found, Py_NewRef(process), sum))
 			return NULL;
 	}
 	return none();
@@ -119,7 +127,7 @@ static int fill(PyObject *module)
 }
 
 static PyMethodDef methods[] = {
-	{"event_keys", event_keys, METH_VARARGS, "Counts of one event, by process."},
+	{"add_by_process", add_by_process, METH_VARARGS, "Counts of one event, by process."},
 	{"strace_counts", strace_counts, METH_VARARGS, "Calls by task and name in strace text."},
 	{0},
 };

@@ -135,7 +135,7 @@ def _events(reading: Reading, meta: dict[str, Any]) -> None:
     for system, name, *counts in meta.get("event_counts", ()):
         for context, count in zip(CONTEXTS, counts, strict=True):
             if count:
-                reading.events[EventKey(system, name, context, None)] = count
+                reading.events[EventKey(system, name, context)] = {None: count}
         if name in _URING:
             submitted += sum(counts)
     if submitted:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from kfoot.errors import InputError
@@ -138,7 +137,7 @@ def _page(folder: Path, info: dict[str, object]) -> PageFormat:
     if isinstance(size, int) and size != page.page:
         if not 64 <= size <= 1 << 24:
             raise InputError(folder / "info.json", f"page_bytes {size} cannot be")
-        page = replace(page, page=size)
+        page = page._replace(page=size)
     return page
 
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 _NAME = re.compile(rb"^name: ?(\S+)", re.M)
 _ID = re.compile(rb"^ID: ?(\d{1,5})\b", re.M)
@@ -24,8 +25,7 @@ _SECTION = re.compile(rb"\n# ([^/\s]+)/(\S+)(?=\n)")
 """Begins with what it looks for: four times as fast as `^` on megabytes of formats."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One field of a record. ``offset`` and ``size`` in bytes from the record's first byte."""
 
     name: str
@@ -37,6 +37,8 @@ class Field:
 
 @dataclass(frozen=True)
 class EventFormat:
+    """What a record of an event looks like."""
+
     system: str | None
     name: str
     id: int
@@ -56,8 +58,7 @@ class EventFormat:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class PageFormat:
+class PageFormat(NamedTuple):
     """Where the parts of a sub-buffer are; all in bytes."""
 
     page: int = 4096

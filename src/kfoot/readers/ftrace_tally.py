@@ -244,21 +244,23 @@ def _events(
     tally: Tally,
     process: dict[int, int],
     describe: Callable[[Hashable], tuple[str | None, str]],
-) -> dict[EventKey, int]:
-    """Counts by process. A busy system's trace has some hundred thousand of them: in Python they
-    are most of the time it takes to read it."""
-    found: dict[EventKey, int] = {}
+) -> dict[EventKey, dict[int | None, int]]:
+    """Counts by process, which may have several tasks."""
     module = native()
+    add = module.add_by_process if module is not None else _add_by_process
+    found: dict[EventKey, dict[int | None, int]] = {}
     for (event, number), by_task in tally.events.items():
-        system, name = describe(event)
-        context = CONTEXTS[number]
-        if module is not None:
-            module.event_keys(EventKey, (system, name, context), by_task, process, found)
-            continue
-        for tid, count in by_task.items():
-            key = EventKey(system, name, context, process[tid])
-            found[key] = found.get(key, 0) + count
+        key = EventKey(*describe(event), CONTEXTS[number])
+        add(found.setdefault(key, {}), by_task, process)
     return found
+
+
+def _add_by_process(
+    found: dict[int | None, int], by_task: dict[int, int], process: dict[int, int]
+) -> None:
+    for tid, count in by_task.items():
+        at = process[tid]
+        found[at] = found.get(at, 0) + count
 
 
 def _calls(
@@ -287,13 +289,12 @@ def _calls(
             (process[tid], numbers_of, nr, None, outcome, None, None, requests[asked]),
         )
         time_ns = ns if timed and code != NEVER else None
-        total = found.get(key)
-        if total is None:
-            found[key] = CallCount(calls, time_ns)
-            continue
-        total.calls += calls
-        if time_ns is not None:
-            total.time_ns = min((total.time_ns or 0) + time_ns, MOST_NS)
+        fresh = CallCount(calls, time_ns)
+        total = found.setdefault(key, fresh)
+        if total is not fresh:
+            total.calls += calls
+            if time_ns is not None:
+                total.time_ns = min((total.time_ns or 0) + time_ns, MOST_NS)
 
 
 def text(raw: bytes) -> str:

@@ -64,6 +64,8 @@ class CallKey(NamedTuple):
 
 @dataclass(slots=True)
 class CallCount:
+    """How often, and how long in all."""
+
     calls: int = 0
     time_ns: int | None = None
     """Sum of the calls' durations; None where the recorder did not measure."""
@@ -77,7 +79,6 @@ class EventKey(NamedTuple):
     name: str
     context: str
     """task, softirq, hardirq, nmi; "unknown" where the line has no flags."""
-    process: int | None
 
 
 class Step(NamedTuple):
@@ -143,7 +144,9 @@ class Reading:
     processes: list[Process] = field(default_factory=list)
     objects: list[Object] = field(default_factory=list)
     calls: dict[CallKey, CallCount] = field(default_factory=dict)
-    events: dict[EventKey, int] = field(default_factory=dict)
+    events: dict[EventKey, dict[int | None, int]] = field(default_factory=dict)
+    """Records by process (index into ``processes``; None: the recorder does not tell). A busy
+    system has some thousand events and hundreds of thousands of (event, process)."""
     steps: list[Step] = field(default_factory=list)
     steps_cut: int = 0
     """Steps not kept because a bound was reached (they are counted in ``calls`` all the same)."""

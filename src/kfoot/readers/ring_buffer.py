@@ -14,8 +14,9 @@ from __future__ import annotations
 import heapq
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from kfoot.readers.ftrace_format import EventFormat, Field, PageFormat
 from kfoot.readers.ftrace_tally import (
@@ -244,8 +245,7 @@ def life_of(event: EventFormat, tid: int, data: bytes, order: str) -> Life | Non
     return None if a is None or b is None or text is None else Life(kind, tid, a, b, text)
 
 
-@dataclass(frozen=True, slots=True)
-class Calls:
+class Calls(NamedTuple):
     """Where raw_syscalls keeps its numbers; None when the formats do not have them."""
 
     enter: int | None
@@ -279,7 +279,7 @@ class Calls:
 
 def _signed(field: Field | None) -> Field | None:
     """Numbers and return values are long, also where a format says otherwise."""
-    return replace(field, signed=True) if field and field.size == 8 else field
+    return field._replace(signed=True) if field and field.size == 8 else field
 
 
 def scan(streams: list[Stream], plan: Plan) -> Tally:

@@ -65,7 +65,7 @@ def _read(found: TraceDat, options: Options) -> Reading:
     plan = Plan(page, found.formats, ioctl=ioctl_number(arch), until_ns=until_ns(options.until_s))
     for buffer in found.buffers:
         broken: list[Loss] = []
-        plan = replace(plan, page=replace(page, page=buffer.page_bytes))
+        plan = replace(plan, page=page._replace(page=buffer.page_bytes))
         streams = [_stream(found, data, options, broken) for data in buffer.cpus]
         tally = count(streams, plan, options.progress)
         tally.timed = (buffer.clock or found.clock or "local") in NANOSECOND_CLOCKS

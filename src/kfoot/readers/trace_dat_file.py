@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from kfoot.errors import InputError
 from kfoot.readers.ftrace_format import (
@@ -34,8 +34,7 @@ _DONE, _CPUSTAT, _BUFFER, _CLOCK, _UNAME, _VERSION = 0, 2, 3, 4, 5, 9
 _HEADER_INFO, _FTRACE, _EVENTS, _CMDLINES, _TEXT = 16, 17, 18, 21, 22
 
 
-@dataclass(frozen=True, slots=True)
-class CpuData:
+class CpuData(NamedTuple):
     """Where the pages of one CPU are."""
 
     cpu: int
@@ -56,6 +55,8 @@ class Buffer:
 
 @dataclass(slots=True)
 class TraceDat:
+    """What a file says, and where its pages are."""
+
     path: Path
     version: int
     order: str
