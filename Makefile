@@ -24,7 +24,9 @@ demo: setup
 test: test-packages setup
 	$(PY) -m pytest -q -n auto --dist loadfile $(if $(FAST),-m "not slow") $(ARGS)
 
+# What is timed must not compile itself: an installed kfoot has its bytecode.
 bench: test-packages setup
+	$(PY) -m compileall -q src/kfoot
 	$(PY) benchmarks/run.py
 
 lint: setup

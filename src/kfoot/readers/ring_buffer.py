@@ -233,16 +233,43 @@ def string(data: bytes, at: Field, order: str) -> bytes | None:
     return data[offset : offset + size].split(b"\0", 1)[0]
 
 
-def life_of(event: EventFormat, tid: int, data: bytes, order: str) -> Life | None:
+class LifeFields(NamedTuple):
+    """Where an event that tells of a task's life keeps its parts; None: that event has none."""
+
+    kind: str
+    a: Field | None
+    b: Field | None
+    text: Field | None
+    complete: bool
+    """False: the format lacks a field, nothing can be read."""
+
+
+def lives_in(plan: Plan) -> dict[int, LifeFields]:
+    """By event number, those of ``LIVES`` the plan has formats of."""
+    found = {}
+    for event in plan.formats.values():
+        known = LIVES.get((event.system or "", event.name))
+        if known is not None:
+            kind, *labels = known
+            a, b, text = (event.fields.get(label) if label else None for label in labels)
+            complete = all(
+                field is not None
+                for label, field in zip(labels, (a, b, text), strict=True)
+                if label
+            )
+            found[event.id] = LifeFields(kind, a, b, text, complete)
+    return found
+
+
+def life_of(fields: LifeFields, tid: int, data: bytes, order: str) -> Life | None:
     """The Life a record tells; None when its fields are missing or outside of it."""
-    kind, *labels = LIVES[event.system or "", event.name]
-    fields = [event.fields.get(label) if label else None for label in labels]
-    if any(label and found is None for label, found in zip(labels, fields, strict=True)):
+    kind, at_a, at_b, at_text, complete = fields
+    a = number(data, at_a, order) if at_a else 0
+    b = number(data, at_b, order) if at_b else 0
+    text = string(data, at_text, order) if at_text else b""
+    if not complete or a is None or b is None or text is None:
         return None
-    a = number(data, fields[0], order) if fields[0] else 0
-    b = number(data, fields[1], order) if fields[1] else 0
-    text = string(data, fields[2], order) if fields[2] else b""
-    return None if a is None or b is None or text is None else Life(kind, tid, a, b, text)
+    return Life(kind, tid, a, b, text)
 
 
 class Calls(NamedTuple):
@@ -288,7 +315,7 @@ def scan(streams: list[Stream], plan: Plan) -> Tally:
     pairs = Pairs(tally.calls)
     calls = Calls.of(plan)
     order = ">" if plan.page.big_endian else "<"
-    lives = {e.id: e for e in plan.formats.values() if (e.system or "", e.name) in LIVES}
+    lives = lives_in(plan)
     ordered = {calls.enter, calls.exit, *lives}
     merged = heapq.merge(
         *(_counted(stream, plan, tally, ordered) for stream in streams), key=lambda found: found[0]

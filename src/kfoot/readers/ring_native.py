@@ -14,7 +14,7 @@ from kfoot.readers.base import Progress
 from kfoot.readers.ftrace_format import Field
 from kfoot.readers.ftrace_tally import Tally, keep_life
 from kfoot.readers.native import native, threads_here
-from kfoot.readers.ring_buffer import LIVES, NEVER_NS, Calls, Plan, Stream, life_of
+from kfoot.readers.ring_buffer import NEVER_NS, Calls, Plan, Stream, life_of, lives_in
 
 WINDOW = 8 << 20
 """Bytes of pages one thread takes at a time: the bound of what waits for its order."""
@@ -39,7 +39,7 @@ def scan(
 
     Raises OSError when compressed pages cannot be unpacked into a temporary file.
     """
-    lives = {e.id: e for e in plan.formats.values() if (e.system or "", e.name) in LIVES}
+    lives = lives_in(plan)
     with ExitStack() as stack:
         buffers = _buffers(stack, streams)
         total = sum(len(buffer) for buffer in buffers)
