@@ -252,11 +252,8 @@ def lives_in(plan: Plan) -> dict[int, LifeFields]:
         if known is not None:
             kind, *labels = known
             a, b, text = (event.fields.get(label) if label else None for label in labels)
-            complete = all(
-                field is not None
-                for label, field in zip(labels, (a, b, text), strict=True)
-                if label
-            )
+            wanted = zip(labels, (a, b, text), strict=True)
+            complete = all(field is not None for label, field in wanted if label)
             found[event.id] = LifeFields(kind, a, b, text, complete)
     return found
 
