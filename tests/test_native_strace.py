@@ -248,6 +248,20 @@ def test_the_shipped_traces(module: ModuleType, name: str, max_steps: int, threa
     both(module, text, max_steps, 3, threads)
 
 
+def test_few_calls_of_few_tasks_many_times(module: ModuleType) -> None:
+    """Longer than what is generated above: tasks come, go, and get each other's pids."""
+    for seed in range(int(os.environ.get("KFOOT_EXAMPLES", "1000")) // 5):
+        dice = random.Random(seed)
+        pids = dice.choice([PIDS, PIDS[:2], PIDS[1:3], PIDS[1:4], [b"7 ", b"8 ", b"9 "]])
+        times = dice.choice([TIMES[:1], TIMES[1:2], TIMES[:3]])
+        calls = dice.sample([*CALLS, *CALLS, *PARTS], dice.randint(3, 40))
+        lines = [
+            dice.choice(pids) + dice.choice(times) + dice.choice(calls)
+            for _ in range(dice.choice([30, 100, 300]))
+        ]
+        both(module, b"\n".join(lines), dice.choice([0, 3, 20, 300]), dice.randint(1, 3))
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_long_trace_of_any_lines(module: ModuleType, threads: int) -> None:
     """So long that lines are taken apart ahead, in a thread of its own where there are two."""

@@ -216,3 +216,18 @@ def test_names_keep_their_control_characters_for_the_report_to_escape(tmp_path: 
     reading = read(tmp_path / "trace", data)
     assert reading is not None
     assert [found.name for found in reading.objects] == ['\x1b[31m<script>\n"\udcff\xe9']
+
+
+def test_a_thread_that_would_be_its_own_process(tmp_path: Path) -> None:
+    """A clone returns the pid of a task that is taken for another clone's child, of its own
+    process: who turned out to be whose thread went round in a circle, and reading never ended."""
+    path = tmp_path / "trace"
+    thread = "clone(child_stack=0x1, flags=CLONE_VM|CLONE_FILES|CLONE_THREAD) = 9"
+    path.write_text(
+        f"8 {thread}\n"
+        "8 clone(child_stack=NULL, flags=SIGCHLD <unfinished ...>\n"
+        "9 +++ killed by SIGKILL +++\n"
+        f"9 {thread}\n"
+    )
+    reading = READER.read([path], Options(arch="x86_64"))
+    assert sum(count.calls for count in reading.calls.values()) == 3

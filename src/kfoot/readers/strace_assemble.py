@@ -495,8 +495,7 @@ class Assembler:
 
     def _call_key(self, key: _Key) -> CallKey:
         process, abi, nr, name, outcome, index, index2, request = key
-        while process in self.tree.same:
-            process = self.tree.same[process]
+        process = self.tree.first(process)
         bare = _NUMBERED.match(name) if name.startswith("syscall_") else None
         value = number(nr) if nr is not None else number(bare[1]) if bare else None
         return CallKey(process, abi, value, None if bare else name, outcome, index, index2, request)

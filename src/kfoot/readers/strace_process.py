@@ -229,11 +229,19 @@ class Tree:
                 self._put_right(child, parent, parent.pending.args)
                 return
 
+    def first(self, process: int) -> int:
+        """The process that this one turned out to be threads of; itself when it did not."""
+        while process in self.same:
+            process = self.same[process]
+        return process
+
     def _put_right(self, child: Thread, parent: Thread, args: str) -> None:
         self.version += 1
         flags = _clone_flags(args)
         if flags & CLONE_THREAD:
-            self.same[child.process] = parent.process
+            # In a trace that contradicts itself it may be the parent's process, or an heir of it.
+            if self.first(parent.process) != child.process:
+                self.same[child.process] = parent.process
             child.process, child.leader = parent.process, False
         else:
             self.processes[child.process].parent = parent.process
