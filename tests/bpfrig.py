@@ -27,7 +27,9 @@ from kfoot.readers import bpf_records as raw
 HEADERS = {
     "x86_64": "/usr/include/x86_64-linux-gnu/asm/unistd_64.h",
     "i386": "/usr/include/x86_64-linux-gnu/asm/unistd_32.h",
+    "arm64": "/usr/include/asm-generic/unistd.h",
 }
+NATIVE = {"x86_64": "x86_64", "aarch64": "arm64"}[os.uname().machine]
 NEVER = "never"
 _ERRNO = {name: number for number, name in errno.errorcode.items()} | {
     "EOPNOTSUPP": errno.EOPNOTSUPP,
@@ -52,15 +54,20 @@ class Tally:
         self.calls[abi, nr, error] += n
         if paths:
             self.paths[nr, paths, error] += n
-        if abi == 0 and nr == NUMBERS["x86_64"]["ioctl"]:
+        if abi == 0 and nr == NUMBERS[NATIVE]["ioctl"]:
             self.ioctls[args[1] & 0xFFFFFFFF, error] += n
-        if abi == 0 and nr == NUMBERS["x86_64"]["socket"]:
+        if abi == 0 and nr == NUMBERS[NATIVE]["socket"]:
             self.sockets[tuple(value & 0xFFFFFFFF for value in args[:3]), error] += n
 
 
 def numbers(abi: str) -> dict[str, int]:
     text = Path(HEADERS[abi]).read_text() if Path(HEADERS[abi]).exists() else ""
-    return {name: int(nr) for name, nr in re.findall(r"#define __NR_(\w+) (\d+)", text)}
+    found = {name: int(nr) for name, nr in re.findall(r"#define __NR_(\w+) (\d+)", text)}
+    wide = dict(re.findall(r"#define __NR3264_(\w+) (\d+)", text))
+    for name, meant in re.findall(r"#define __NR_(\w+) __NR3264_(\w+)", text):
+        if meant in wide:
+            found.setdefault(name, int(wide[meant]))
+    return found
 
 
 NUMBERS = {abi: numbers(abi) for abi in HEADERS}
@@ -222,7 +229,7 @@ def _strace_line(tally: Tally, text: str, compat: bool) -> None:
     args = []
     if name in ("ioctl", "socket"):
         args = [_flags(word) for word in arguments.split(", ")[:3]]
-    abi = "i386" if compat else "x86_64"
+    abi = "i386" if compat else NATIVE
     tally.add(int(compat), NUMBERS[abi][name], error, paths, args, 1)
 
 

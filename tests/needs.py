@@ -51,6 +51,11 @@ def _source() -> str | None:
     return None if atlas_source() else "no /usr/src/linux-source-*.tar.xz"
 
 
+def _headers() -> str | None:
+    here = Path("/usr/include/asm-generic/unistd.h").exists()
+    return None if here else "no kernel headers (linux-libc-dev)"
+
+
 def _native() -> str | None:
     from kfoot.readers.native import native, native_status
 
@@ -68,6 +73,8 @@ _NEEDS: dict[str, Callable[[], str | None]] = {
     "browser": _program("chromium"),
     "pdftotext": _program("pdftotext"),
     "guest": _program("qemu-system-x86_64"),
+    "guest-arm64": _program("qemu-system-aarch64"),
+    "headers": _headers,
     "node": _program("node"),
     "trace-cmd": _program("trace-cmd"),
     "perf": _program("perf"),

@@ -136,7 +136,7 @@ PROGRAMS = {
 @pytest.mark.root
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_equal_to_strace(name: str, tmp_path: Path) -> None:
-    needs("bpf", "strace", "gcc")
+    needs("bpf", "strace", "headers")
     env = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
     here = tmp_path / "cwd"
     here.mkdir()

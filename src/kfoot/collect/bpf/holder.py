@@ -35,6 +35,8 @@ _BREATH = 0.3
 all processors for a moment, and detaching makes some thousand."""
 _PATIENCE = 2.0
 """Seconds to wait for another recording to have attached or detached."""
+_TURN = "/sys/kernel"
+"""What recordings lock: the same for all on this machine."""
 _OTHERS = 64
 """Descriptors it needs besides two for each program."""
 
@@ -49,7 +51,7 @@ class Holder:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._connection = ours
         maps = set().union(*(libbpf.maps_of(code) for _, code in programs))
-        kfoot, turn = os.pidfd_open(os.getpid()), os.open(libbpf.__file__, os.O_RDONLY)
+        kfoot, turn = os.pidfd_open(os.getpid()), os.open(_TURN, os.O_RDONLY)
         # Forked twice, so that it is nobody's child and needs nobody to wait for it.
         pid = os.fork()
         if pid == 0:
