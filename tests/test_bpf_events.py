@@ -23,10 +23,10 @@ FORKS = "i=0; while [ $i -lt 30 ]; do /bin/true; i=$((i+1)); done"
 
 
 def add(reading: Reading, into: Counter[tuple[str, str]]) -> None:
-    for key, count in reading.events.items():
+    for key, by_process in reading.events.items():
         own = key.system in SYSTEMS or key.name.startswith("sched_process_")
         if key.context == "task" and own:
-            into[key.system, key.name] += count
+            into[key.system, key.name] += sum(by_process.values())
 
 
 def test_event_for_event_what_ftrace_counts(tmp_path: Path) -> None:
