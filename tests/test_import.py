@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import lzma
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import zstandard
+
+from kfoot.capture import SMALL
 
 DATA = Path(__file__).parent / "data"
 SRC = Path(__file__).parent.parent / "src"
@@ -76,6 +81,38 @@ def test_a_folder_of_separate_files(tmp_path: Path) -> None:
     rows = footprint(tmp_path / "r.kfoot")["processes"]
     assert [row["argv"] for row in rows][-1] == ["b"]
     assert sorted(p.name for p in (tmp_path / "r.kfoot/raw").iterdir()) == ["t.10", "t.11"]
+
+
+@pytest.mark.parametrize("name", ["t.txt", "t.txt.gz", "t.txt.xz", "t"])
+def test_what_is_packed_already_is_kept_as_it_is(tmp_path: Path, name: str) -> None:
+    lines = [f'7 1.{at:06d} openat(AT_FDCWD, "/{at}", O_RDONLY) = 3\n' for at in range(9000)]
+    text = "".join(lines).encode()
+    packers = {".gz": gzip.compress, ".xz": lzma.compress, "": gzip.compress}
+    suffix = Path(name).suffix
+    data = packers[suffix](text) if suffix in packers else text
+    assert len(data) > SMALL
+    (tmp_path / name).write_bytes(data)
+    done = kfoot("import", name, "-o", "x", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (row,) = footprint(tmp_path / "x.kfoot")["syscalls"]
+    assert (row["name"], row["calls"]) == ("openat", 9000)
+    (kept,) = (tmp_path / "x.kfoot/raw").iterdir()
+    if suffix == ".txt":
+        assert kept.name == "t.txt.zst"
+        assert zstandard.ZstdDecompressor().decompress(kept.read_bytes()) == text
+    else:
+        assert (kept.name, kept.read_bytes()) == (name, data)
+
+
+def test_two_files_of_one_name_are_both_kept(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "t.1").write_text('execve("/a", ["a"], 0x0) = 0\n' * 300)
+    done = kfoot("import", "a/t.1", "b/t.1", "-o", "x", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (row,) = footprint(tmp_path / "x.kfoot")["syscalls"]
+    assert row["calls"] == 600
+    assert len([p for p in (tmp_path / "x.kfoot/raw").rglob("*") if p.is_file()]) == 2
 
 
 def test_what_is_no_trace_leaves_no_capture(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kfoot.errors import InputError, KfootError
+from kfoot.packing import is_packed, pack
 
 SCHEMA = 1
 SUFFIX = ".kfoot"
@@ -186,7 +187,7 @@ class Capture:
             done = []
             for name in entry.files:
                 path = self.raw / name
-                if path.suffix != ".zst" and path.stat().st_size >= SMALL:
+                if path.stat().st_size >= SMALL:
                     path = _packed(path)
                 done.append(path.relative_to(self.raw).as_posix())
             entry.files = done
@@ -225,20 +226,14 @@ class Capture:
 
 
 def _packed(path: Path) -> Path:
-    """Compress a file; where the disk has no room for it, leave it as it is. Returns what there
-    is then."""
-    import zstandard
-
+    """Pack a file; where the disk has no room for it, leave it as it is. Returns what there is
+    then."""
     packed = path.with_name(path.name + ".zst")
-    beside = packed.with_name(f".{packed.name}")
     try:
-        with path.open("rb") as source, beside.open("wb") as sink:
-            zstandard.ZstdCompressor(level=3, threads=0).copy_stream(
-                source, sink, size=path.stat().st_size
-            )
-        beside.replace(packed)
+        if is_packed(path):
+            return path
+        pack(path, packed)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise KfootError(f"cannot compress {path}: {error.strerror}") from error
         return path

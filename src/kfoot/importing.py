@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kfoot import __version__, readers
-from kfoot.capture import Capture, CollectorEntry, Manifest
+from kfoot.capture import SMALL, Capture, CollectorEntry, Manifest
 from kfoot.errors import InputError, KfootError
+from kfoot.packing import is_packed, pack
+from kfoot.readers.base import Progress
 
 
 def import_files(
@@ -19,6 +21,7 @@ def import_files(
     arch: str | None = None,
     release: str | None = None,
     use_case: str | None = None,
+    progress: Progress | None = None,
 ) -> Capture:
     """Make a closed capture of trace files, or of the traces in folders.
 
@@ -40,7 +43,7 @@ def import_files(
     try:
         for number, (name, members) in enumerate(groups):
             folder = capture.raw if len(groups) == 1 else capture.raw / str(number)
-            files = _copy(members, folder, beside=name == "ftrace-pages")
+            files = _copy(members, folder, progress, beside=name == "ftrace-pages")
             manifest.collectors.append(
                 CollectorEntry(
                     name=name,
@@ -56,26 +59,43 @@ def import_files(
     return capture
 
 
-def _copy(members: Sequence[Path], folder: Path, *, beside: bool) -> list[Path]:
-    """Copy a group's files; ``beside``: also what lies beside them and describes them."""
+def _copy(
+    members: Sequence[Path], folder: Path, progress: Progress | None, *, beside: bool
+) -> list[Path]:
+    """Copy a group's files; ``beside``: also what lies beside them and describes them. Gives what
+    stands for ``members`` in ``folder``."""
     top = members[0].parent
-    wanted = dict.fromkeys(members)
+    wanted = dict.fromkeys(members, True)
     if beside:
-        wanted |= dict.fromkeys(path for path in sorted(top.rglob("*")) if path.is_file())
+        others = (path for path in sorted(top.rglob("*")) if path.is_file())
+        wanted = dict.fromkeys(others, False) | wanted
+    taken: set[Path] = set()
     copied = []
     try:
-        for path in wanted:
+        for path, is_member in wanted.items():
             inside = path.relative_to(top) if path.is_relative_to(top) else Path(path.name)
+            if inside in taken:
+                raise InputError(path, "has the name of another file of the same trace")
+            taken.add(inside)
             target = folder / inside
             target.parent.mkdir(parents=True, exist_ok=True)
-            if target.exists():
-                raise InputError(path, "has the name of another file of the same trace")
-            shutil.copyfile(path, target)
-            if path in members:
-                copied.append(target)
+            if is_member:
+                copied.append(_keep(path, target, progress))
+            else:
+                shutil.copyfile(path, target)
     except OSError as error:
         raise KfootError(f"cannot copy {error.filename or top}: {error.strerror}") from error
     return copied
+
+
+def _keep(path: Path, target: Path, progress: Progress | None) -> Path:
+    """Copy a file, packed unless it is small or packed already."""
+    if path.stat().st_size < SMALL or is_packed(path):
+        shutil.copyfile(path, target)
+        return target
+    packed = target.with_name(target.name + ".zst")
+    pack(path, packed, progress)
+    return packed
 
 
 def _word(path: Path) -> str:

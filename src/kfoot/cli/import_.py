@@ -48,13 +48,15 @@ def run(args: argparse.Namespace) -> int:
     from kfoot.importing import import_files
     from kfoot.reports.terminal import print_summary
 
-    capture = import_files(
-        args.file,
-        out=args.output,
-        arch=args.arch,
-        release=args.kernel,
-        use_case=args.use_case,
-    )
+    with progress("keeping a copy") as advance:
+        capture = import_files(
+            args.file,
+            out=args.output,
+            arch=args.arch,
+            release=args.kernel,
+            use_case=args.use_case,
+            progress=advance,
+        )
     try:
         with progress("reading") as advance:
             footprint = derive(capture, progress=advance)

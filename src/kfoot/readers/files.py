@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import BinaryIO, Protocol
 
 from kfoot.errors import InputError
+from kfoot.packing import MAGIC
 from kfoot.readers.base import Options
 from kfoot.readers.reading import Loss
 
@@ -26,7 +27,6 @@ HEAD = 1 << 16
 """Bytes a sniffer is shown."""
 
 SUFFIXES = (".gz", ".xz", ".zst")
-_PACKED = (b"\x1f\x8b", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
 
 
 class _Unpacked(Protocol):
@@ -55,7 +55,7 @@ class Source:
 
     def _open(self, magic: bytes) -> _Unpacked:
         self._errors: tuple[type[Exception], ...] = (OSError,)
-        if not magic.startswith(_PACKED):
+        if not magic.startswith(MAGIC):
             return self._file
         # Most traces are not packed: what unpacks is imported for those that are.
         from kfoot.readers import packed
