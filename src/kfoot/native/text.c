@@ -454,7 +454,8 @@ const uint8_t *text_first_record(const uint8_t *from, const uint8_t *end)
 	return end;
 }
 
-/* A line that begins as one did before; it and WIDE bytes behind it can be read. */
+/* A line that begins as one did before. Its end needs not be known: nothing is read that is
+ * farther than WIDE bytes from a character that stands before it. */
 static inline bool find_again(struct text_part *part, struct found *f)
 {
 	uint64_t pid = word_at(f->line + COLUMN); /* with its dash */
@@ -464,11 +465,9 @@ static inline bool find_again(struct text_part *part, struct found *f)
 	f->dash = f->line + COLUMN;
 	if (!head->length || !same_bytes(f->line, head->bytes, head->length))
 		return false;
-	const uint8_t *body = f->line + head->length;
-	const uint8_t *event = text_usual_body(body, &part->seconds, &f->record);
+	const uint8_t *event = text_usual_body(f->line + head->length, part->end, &part->seconds,
+					       &f->record);
 
-	if (!event)
-		event = text_body(body, &f->record);
 	if (!event)
 		return false;
 	f->record.tid = head->tid;
@@ -478,15 +477,24 @@ static inline bool find_again(struct text_part *part, struct found *f)
 	return f->hot || text_event(f->line, event, &f->record);
 }
 
-static inline bool find(struct text_part *part, struct found *f, const uint8_t *newline)
+/* The newline behind `p`. */
+static inline const uint8_t *end_of_line(const struct text_part *part, const uint8_t *p)
 {
-	bool wide = part->end - newline > WIDE && f->line[COLUMN] == '-';
+	return memchr(p, '\n', part->end - p);
+}
 
-	if (wide && find_again(part, f))
+static inline bool find(struct text_part *part, struct found *f, const uint8_t **newline)
+{
+	bool wide = part->end - f->line > COLUMN + WIDE && f->line[COLUMN] == '-';
+
+	if (wide && find_again(part, f)) {
+		*newline = end_of_line(part, f->record.behind);
 		return true;
+	}
+	*newline = end_of_line(part, f->line);
 	f->known = false;
 	f->hot = NULL;
-	f->dash = text_record(f->line, newline, &f->record);
+	f->dash = text_record(f->line, *newline, &f->record);
 	if (!wide || f->dash != f->line + COLUMN)
 		f->head = NULL;
 	return f->dash;
@@ -499,16 +507,21 @@ void text_scan(struct text_part *part)
 	memset(part->heads, 0, sizeof part->heads);
 	part->seconds = (struct seconds){.word = 1};
 	while (p < part->end && !part->out_of_memory) {
-		const uint8_t *newline = memchr(p, '\n', part->end - p);
+		const uint8_t *newline;
 		struct found found;
 
 		found.line = p;
-		found.stop = newline - p > LONGEST ? p + LONGEST : newline;
 		part->lines++;
-		if (*p == '#')
+		if (*p == '#') {
+			newline = end_of_line(part, p);
 			comment_line(part, p);
-		else if (!find(part, &found, newline) || !count(part, &found))
-			other_line(part, p, found.stop);
+		} else {
+			bool is_record = find(part, &found, &newline);
+
+			found.stop = newline - p > LONGEST ? p + LONGEST : newline;
+			if (!is_record || !count(part, &found))
+				other_line(part, p, found.stop);
+		}
 		p = newline + 1;
 	}
 }

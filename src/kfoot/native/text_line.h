@@ -6,7 +6,7 @@
 
 #define LONGEST 65536 /* bytes of a line that are looked at */
 #define COLUMN 16     /* where the dash behind a name mostly is */
-#define WIDE 64       /* bytes behind a line that can be read where it is said to be wide */
+#define WIDE 64       /* bytes that can be read wherever a part of a line begins, in the quick way */
 
 enum { TASK, SOFTIRQ, HARDIRQ, NMI, UNKNOWN };
 enum { NAME_CHAR = 1, GRAPH = 2, HEX = 4, DUMP = 8 };
@@ -82,10 +82,10 @@ struct seconds {
 const uint8_t *text_head(const uint8_t *dash, struct record *r);
 /* "001] d.h. 12.345678: ", from the CPU's number on; gives where the event begins, or NULL. */
 const uint8_t *text_body(const uint8_t *p, struct record *r);
-/* The same for lines as kernels of today print them, WIDE bytes of which can be read; NULL for
- * others, which are then to be given to text_body. */
-static inline const uint8_t *text_usual_body(const uint8_t *p, struct seconds *s,
-					     struct record *r);
+/* The same for lines as kernels of today print them, where WIDE bytes behind `p` and behind what is
+ * returned can be read; NULL for others, which are then to be given to text_body. */
+static inline const uint8_t *text_usual_body(const uint8_t *p, const uint8_t *end,
+					     struct seconds *s, struct record *r);
 /* "name:", "name(", ...; false when it is none, or not within the first LONGEST bytes. */
 bool text_event(const uint8_t *line, const uint8_t *p, struct record *r);
 /* The record of a line: gives its dash, NULL when it is none. */
@@ -153,8 +153,8 @@ static inline bool seconds_at(const uint8_t *p, struct seconds *s)
 	return true;
 }
 
-static inline const uint8_t *text_usual_body(const uint8_t *p, struct seconds *s,
-					     struct record *r)
+static inline const uint8_t *text_usual_body(const uint8_t *p, const uint8_t *end,
+					     struct seconds *s, struct record *r)
 {
 	if (!is_digit(p[0]) || !is_digit(p[1]) || !is_digit(p[2]) || p[3] != ']' || p[4] != ' ')
 		return NULL;
@@ -171,7 +171,7 @@ static inline const uint8_t *text_usual_body(const uint8_t *p, struct seconds *s
 		p += n;
 		spaces(&p);
 	}
-	if (!seconds_at(p, s))
+	if (end - p <= WIDE || !seconds_at(p, s))
 		return NULL;
 	uint64_t part = six_digits(p + s->length);
 
@@ -181,7 +181,7 @@ static inline const uint8_t *text_usual_body(const uint8_t *p, struct seconds *s
 	r->ticks = false;
 	p += s->length + 7;
 	spaces(&p);
-	return p;
+	return end - p > WIDE ? p : NULL;
 }
 
 #endif

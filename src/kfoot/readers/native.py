@@ -17,7 +17,7 @@ from kfoot.readers.base import Progress
 from kfoot.readers.files import Source
 from kfoot.readers.reading import Loss
 
-SEGMENT = 64 << 20
+SEGMENT = 128 << 20
 """Bytes given to the scanner's threads at a time: between two of them memory is given back."""
 _MOST_THREADS = 64
 
