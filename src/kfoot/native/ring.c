@@ -5,40 +5,7 @@
  * entered before, left behind) is put together afterwards.
  */
 #include "pages.h"
-#include "ring.h"
-
-#define MISSED (1u << 31)
-#define STORED (1u << 30)
-#define LENGTH ((1u << 27) - 1)
-#define PADDING 29
-#define TIME_EXTEND 30
-#define TIME_STAMP 31
-#define STAMP_TOP (0xF8ull << 56)
-#define COMMON 8
-#define END_OF_TIME UINT64_MAX
-
-enum { TASK, SOFTIRQ, HARDIRQ, NMI };
-
-static inline uint32_t u32(const uint8_t *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, 4);
-	return v;
-}
-
-static inline uint64_t u64(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, 8);
-	return v;
-}
-
-static inline uint8_t context_of(uint8_t flags)
-{
-	return flags & 0x40 ? NMI : flags & 0x08 ? HARDIRQ : flags & 0x10 ? SOFTIRQ : TASK;
-}
+#include "ring_page.h"
 
 bool ring_begin(struct stream *stream, const struct ring_plan *plan)
 {
@@ -52,7 +19,7 @@ bool ring_begin(struct stream *stream, const struct ring_plan *plan)
 void ring_stamps(struct stream *stream, const struct ring_plan *plan, size_t from, size_t to)
 {
 	for (size_t k = from; k < to; k++)
-		stream->start[k] = u64(stream->base + k * plan->page);
+		stream->start[k] = word_at(stream->base + k * plan->page);
 }
 
 void ring_index(struct stream *stream)
@@ -61,120 +28,6 @@ void ring_index(struct stream *stream)
 		if (stream->start[k] < stream->start[k - 1])
 			stream->start[k] = stream->start[k - 1];
 	stream->start[stream->pages] = END_OF_TIME;
-}
-
-/* Goes through the records of one page. */
-struct page {
-	const uint8_t *at, *stop;
-	uint64_t now, raw, end;
-	uint64_t missed;
-	bool silent;
-	uint8_t corrupt;
-};
-
-struct record {
-	const uint8_t *data;
-	uint64_t ns;
-	uint32_t length;
-	bool disordered;
-};
-
-static inline void page_begin(struct page *page, const struct stream *stream, size_t k,
-			      const struct ring_plan *plan)
-{
-	const uint8_t *base = stream->base + k * plan->page;
-	size_t here = stream->size - k * plan->page;
-
-	if (here > plan->page)
-		here = plan->page;
-	uint32_t commit = u32(base + 8);
-	size_t room = here - plan->data, length = commit & LENGTH;
-
-	page->corrupt = 0;
-	if (length > plan->page - plan->data) {
-		page->corrupt = 1;
-		length = plan->page - plan->data;
-	}
-	page->missed = 0;
-	page->silent = false;
-	if (commit & MISSED) {
-		if (commit & STORED && length + plan->commit <= room) {
-			const uint8_t *stored = base + plan->data + length;
-
-			page->missed = plan->commit == 8 ? u64(stored) : u32(stored);
-		} else {
-			page->silent = true;
-		}
-	}
-	page->at = base + plan->data;
-	page->stop = page->at + (length < room ? length : room);
-	page->now = page->raw = stream->start[k];
-	page->end = stream->start[k + 1];
-}
-
-static inline bool page_next(struct page *page, struct record *r)
-{
-	while (page->at < page->stop) {
-		size_t left = page->stop - page->at;
-
-		if (left < 4) {
-			page->corrupt++;
-			break;
-		}
-		uint32_t first = u32(page->at), kind = first & 31, delta = first >> 5, second = 0;
-
-		if (kind == PADDING && !delta)
-			break;
-		if (kind >= PADDING || !kind) {
-			if (left < 8) {
-				page->corrupt++;
-				break;
-			}
-			second = u32(page->at + 4);
-			uint64_t time = ((uint64_t)second << 27) + delta;
-
-			if (kind == TIME_EXTEND) {
-				page->raw += time;
-				page->at += 8;
-				continue;
-			}
-			if (kind == TIME_STAMP) {
-				uint64_t stamp = time | (page->raw & STAMP_TOP);
-
-				page->raw = stamp < page->raw ? stamp + (1ull << 59) : stamp;
-				page->at += 8;
-				continue;
-			}
-			if (kind == PADDING) {
-				/* A record its writer took back; a delta of 1 is not time. */
-				if (delta != 1)
-					page->raw += delta;
-				if (left < 4 + (size_t)second)
-					break;
-				page->at += 4 + (size_t)second;
-				continue;
-			}
-		}
-		page->raw += delta;
-		size_t head = kind ? 4 : 8;
-		size_t size = kind ? kind * 4 : (size_t)second - 4;
-
-		if ((!kind && second < 4) || size > left - head) {
-			page->corrupt++;
-			break;
-		}
-		r->disordered = page->raw < page->now || page->raw > page->end;
-		if (r->disordered)
-			page->raw = page->raw < page->now ? page->now : page->end;
-		page->now = page->raw;
-		r->ns = page->now;
-		r->data = page->at + head;
-		r->length = (uint32_t)size;
-		page->at += head + size;
-		return true;
-	}
-	page->at = page->stop;
-	return false;
 }
 
 static bool counts_grow(struct counts *t)
@@ -251,7 +104,7 @@ static inline bool number(const struct special *s, const struct field *f, int64_
 	const uint8_t *p = s->data + f->offset;
 
 	if (f->size == 8)
-		v = u64(p);
+		v = word_at(p);
 	else if (f->size == 4)
 		v = u32(p);
 	else if (f->size == 1 || f->size == 2)

@@ -5,23 +5,7 @@
  * A piece ends with a newline. No class of characters below holds a newline, so every loop over
  * characters ends at the end of its line without asking for the piece's end.
  */
-#include "text.h"
-
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
-const char *const text_life_names[4] = {
-	"task_newtask", "task_rename", "sched_process_fork", "sched_process_exec",
-};
-
-static uint64_t name_mask[NAME_BYTES][NAME_WORDS]; /* by length: the bytes of a name */
-
-static void __attribute__((constructor)) make_masks(void)
-{
-	for (size_t length = 0; length < NAME_BYTES; length++)
-		memset(name_mask[length], 0xFF, length);
-}
+#include "text_hot.h"
 
 /* "CPU:2 [LOST 12 EVENTS]", "CPU:2 [12 EVENTS DROPPED]" */
 static bool lost_line(struct text_part *part, const uint8_t *p)
@@ -101,11 +85,6 @@ static void other_line(struct text_part *part, const uint8_t *p, const uint8_t *
 	}
 }
 
-static bool is_name(const uint8_t *name, size_t length, const char *word)
-{
-	return length == strlen(word) && !memcmp(name, word, length);
-}
-
 static bool keep_life(struct text_part *part, int32_t tid, int kind, const uint8_t *text,
 		      const uint8_t *stop)
 {
@@ -122,176 +101,6 @@ static bool keep_life(struct text_part *part, int32_t tid, int kind, const uint8
 		.text = text, .length = (uint32_t)(stop - text), .tid = tid, .kind = kind,
 	};
 	return true;
-}
-
-static struct text_name *name_of(struct text_part *part, const uint8_t *text, size_t length)
-{
-	struct text_name key = {
-		.hash = hash_bytes(text, length) | 1, .text = text, .length = (uint32_t)length,
-		.number = (uint32_t)part->names.used,
-	};
-	bool fresh;
-	struct text_name *name = text_names_find(&part->names, &key, &fresh);
-
-	if (name && fresh) {
-		name->text = arena_copy(&part->texts, text, length);
-		if (!name->text || name->number >> 30) {
-			name->text = (const uint8_t *)"";
-			name->length = 0;
-			return NULL;
-		}
-	}
-	return name;
-}
-
-static bool keep_key(struct text_part *part, const struct text_hot *hot, uint64_t key)
-{
-	if (part->keys_used == part->keys_size) {
-		size_t size = part->keys_size ? part->keys_size * 2 : 256;
-		struct text_key *keys = realloc(part->keys, size * sizeof *keys);
-
-		if (!keys)
-			return false;
-		part->keys = keys;
-		part->keys_size = size;
-	}
-	part->keys[part->keys_used++] = (struct text_key){hot->name, key, hot->length};
-	return true;
-}
-
-static bool settle(struct text_part *part, const struct text_hot *hot)
-{
-	bool fresh;
-
-	if (!hot->count)
-		return true;
-	uint64_t tid = (hot->who - 1) >> 3, context = (hot->who - 1) & 7;
-	uint64_t key = (tid << 33 | context << 30 | hot->number) + 1;
-	struct text_event event = {.hash = mix(key)};
-	struct text_event *slot = text_events_find(&part->events, &event, &fresh);
-
-	if (!slot || (fresh && !keep_key(part, hot, key)))
-		return false;
-	slot->count += hot->count;
-	return true;
-}
-
-bool text_settle(struct text_part *part)
-{
-	bool fine = true;
-
-	for (size_t i = 0; i < HOT && fine; i++)
-		fine = settle(part, &part->hot[i]);
-	memset(part->hot, 0, sizeof part->hot);
-	return fine;
-}
-
-static uint8_t role_of(const uint8_t *name, size_t length)
-{
-	if (is_name(name, length, "sys_enter"))
-		return SYS_ENTER;
-	if (is_name(name, length, "sys_exit"))
-		return SYS_EXIT;
-	/* Their text may hold line ends. */
-	if (is_name(name, length, "print") || is_name(name, length, "console") ||
-	    is_name(name, length, "9p_protocol_dump"))
-		return TALKER;
-	for (int kind = 0; kind < 4; kind++)
-		if (is_name(name, length, text_life_names[kind]))
-			return LIFE + kind;
-	return PLAIN;
-}
-
-/* Where a name, a task and a context have their place. */
-static inline struct text_hot *hot_place(struct text_part *part, const uint64_t *words,
-					 uint64_t who)
-{
-	uint64_t h = words[0] * 0x9E3779B97F4A7C15ull ^ words[1] * 0xBF58476D1CE4E5B9ull ^
-		     words[2] * 0x94D049BB133111EBull ^ words[3] * 0xFF51AFD7ED558CCDull;
-
-	return &part->hot[(h + who * 0xC2B2AE3D27D4EB4Full) >> (64 - HOT_BITS)];
-}
-
-static inline bool same_hot(const struct text_hot *hot, const uint64_t *words, uint64_t who)
-{
-	return !((hot->who ^ who) | (hot->words[0] ^ words[0]) | (hot->words[1] ^ words[1]) |
-		 (hot->words[2] ^ words[2]) | (hot->words[3] ^ words[3]));
-}
-
-static inline uint64_t who_of(const struct record *r)
-{
-	return ((uint64_t)r->tid << 3 | r->context) + 1;
-}
-
-/* Where records of this name, task and context are counted; NULL when memory is out. */
-static struct text_hot *hot_of(struct text_part *part, const struct record *r,
-			       const uint8_t *text, size_t length)
-{
-	uint64_t words[NAME_WORDS] = {0}, who = who_of(r);
-
-	memcpy(words, text, length < NAME_BYTES ? length : NAME_BYTES);
-	struct text_hot *hot = hot_place(part, words, who);
-
-	if (same_hot(hot, words, who) && hot->length == length && !memcmp(hot->name, text, length))
-		return hot;
-	if (!settle(part, hot))
-		return NULL;
-	struct text_name *name = name_of(part, text, length);
-
-	if (!name)
-		return NULL;
-	*hot = (struct text_hot){
-		.who = who, .name = name->text, .length = (uint16_t)name->length,
-		.number = name->number, .role = role_of(text, length),
-	};
-	memcpy(hot->words, words, sizeof words);
-	return hot;
-}
-
-/* Where the first colon is; NAME_BYTES when it is not among that many. */
-static inline size_t colon_at(const uint8_t *p)
-{
-#ifdef __SSE2__
-	const __m128i colon = _mm_set1_epi8(':');
-	__m128i low = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)p), colon);
-	__m128i high = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(p + 16)), colon);
-	uint32_t found = (uint32_t)_mm_movemask_epi8(low) | (uint32_t)_mm_movemask_epi8(high) << 16;
-
-	return found ? (size_t)__builtin_ctz(found) : NAME_BYTES;
-#else
-	size_t at = 0;
-
-	while (at < NAME_BYTES && p[at] != ':')
-		at++;
-	return at;
-#endif
-}
-
-/*
- * Where the event at `p` is counted, if it is one of those at hand: a name that was one before
- * and has its ":" is one again, and its characters need not be looked at. NULL: look closer.
- * NAME_BYTES can be read.
- */
-static inline struct text_hot *hot_again(struct text_part *part, const uint8_t *line,
-					 const uint8_t *p, struct record *r)
-{
-	size_t length = colon_at(p);
-	uint64_t words[NAME_WORDS], who = who_of(r);
-
-	if (length == NAME_BYTES || p + length - line >= LONGEST)
-		return NULL;
-	memcpy(words, p, sizeof words);
-	for (int i = 0; i < NAME_WORDS; i++)
-		words[i] &= name_mask[length][i];
-	struct text_hot *hot = hot_place(part, words, who);
-
-	if (!same_hot(hot, words, who))
-		return NULL;
-	r->name = p;
-	r->name_length = length;
-	r->mark = ':';
-	r->behind = p + length + 1;
-	return hot;
 }
 
 /* The name an event is counted by; `longer` is room for one that is not in the line. */
@@ -396,7 +205,7 @@ static inline bool count(struct text_part *part, struct found *f)
 
 		if (!event_name(r, &name, &length, longer))
 			return false;
-		hot = hot_of(part, r, name, length);
+		hot = text_hot_of(part, r, name, length);
 		if (!hot) {
 			part->out_of_memory = true;
 			return true;
