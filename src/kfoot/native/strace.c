@@ -20,16 +20,16 @@ static inline bool ends_with(const uint8_t *from, const uint8_t *end, const char
 	return (size_t)(end - from) >= n && !memcmp(end - n, text, n);
 }
 
-static inline bool starts_with(const uint8_t *p, const char *text)
+static inline bool starts_with(const uint8_t *p, const uint8_t *end, const char *text, size_t n)
 {
-	return !memcmp(p, text, strlen(text));
+	return (size_t)(end - p) >= n && !memcmp(p, text, n);
 }
 
 /* "1234 " or "[pid 1234] "; absent: NO_PID. False: a pid column in another form. */
 static bool pid_column(const uint8_t **at, const uint8_t *end, struct line *line)
 {
 	const uint8_t *p = *at;
-	bool bracket = end - p > 5 && !memcmp(p, "[pid ", 5);
+	bool bracket = starts_with(p, end, "[pid ", 5);
 	uint32_t pid = 0;
 	int n = 0;
 
@@ -159,7 +159,7 @@ static bool result(const uint8_t *from, const uint8_t *end, struct line *line)
 {
 	line->error = line->error_end = end;
 	if (end > from && end[-1] == ')') {
-		const uint8_t *p = end - 1, *text;
+		const uint8_t *p = end - 1, *text, *text_end = end - 1;
 
 		while (p > from && p[-1] != '(' && p[-1] != ')' && p[-1] != '<' && p[-1] != '>')
 			p--;
@@ -173,7 +173,7 @@ static bool result(const uint8_t *from, const uint8_t *end, struct line *line)
 			line->error = p;
 			line->error_end = end;
 			end = p - 1;
-		} else if (starts_with(text, "errno")) {
+		} else if (starts_with(text, text_end, "errno", 5)) {
 			return false;
 		}
 	}
@@ -229,11 +229,11 @@ bool strace_line(const uint8_t *p, const uint8_t *end, bool with_time, struct li
 		return false;
 	if (line->at_length && !with_time)
 		return false;
-	if (end - p > 8 && starts_with(p, "--- ") && ends_with(p, end, " ---", 4)) {
+	if (end - p > 8 && starts_with(p, end, "--- ", 4) && ends_with(p, end, " ---", 4)) {
 		line->form = SIGNAL;
 		return true;
 	}
-	bool resumed = end - p > 5 && !memcmp(p, "<... ", 5);
+	bool resumed = starts_with(p, end, "<... ", 5);
 
 	if (resumed)
 		p += 5;

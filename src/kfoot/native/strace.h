@@ -179,26 +179,32 @@ struct ready {
 	bool plain; /* one of the plain forms */
 };
 
-#define BATCH 1024 /* lines taken apart at a time */
-#define BATCHES 8  /* that may wait to be counted */
+#define BATCH 1024  /* lines of a slice taken apart at a time */
+#define SLICE 65536 /* bytes of a slice, about; it ends with a newline */
+#define SLICES 8    /* that may wait to be counted */
 
-/* Takes the lines of a piece apart, where there is a second processor in a thread of its own. */
+/*
+ * Takes the lines of a piece apart, slice by slice: the one who counts them, and where there is a
+ * second processor, a thread that goes ahead.
+ */
 struct ahead {
 	const struct names *names;
 	bool with_time;
-	const uint8_t *at, *end;
-	struct batch {
+	struct slice {
+		const uint8_t *at, *end; /* what is left of it */
+		bool ready;              /* its lines may be counted */
 		size_t used;
 		struct ready lines[BATCH];
-	} *batches;          /* a ring of BATCHES; only the first without a thread */
-	struct batch *batch; /* the one being counted; NULL: none yet */
+	} *slices;           /* a ring of SLICES */
+	struct slice *slice; /* the one being counted; NULL: none yet */
 	size_t next;         /* its next line */
 	bool running;
 	pthread_t thread;
-	pthread_mutex_t lock;
+	pthread_mutex_t lock; /* for all below, and slice.ready */
 	pthread_cond_t moved;
-	size_t filled, emptied; /* batches since the start */
-	bool done, stopped;
+	const uint8_t *at, *end; /* what no slice was made of yet */
+	size_t taken, emptied;   /* slices, since the start */
+	bool stopped;
 };
 
 /* False: no memory. */

@@ -1,7 +1,8 @@
 /*
- * Lines are taken apart ahead of the one that counts them, batch by batch. That needs nothing of
- * what was read before: only what they mean does.
+ * Lines are taken apart ahead of the one that counts them. That needs nothing of what was read
+ * before: only what they mean does.
  */
+#define _GNU_SOURCE
 #include "strace.h"
 
 static void prepare(const struct ahead *a, struct ready *r)
@@ -20,16 +21,37 @@ static void prepare(const struct ahead *a, struct ready *r)
 		ask(&r->question, l, l->args, l->args_end, r->mode);
 }
 
-static void fill(struct ahead *a, struct batch *b)
+/* The next lines of a slice, as many as there is room for. */
+static void fill(const struct ahead *a, struct slice *s)
 {
-	for (b->used = 0; b->used < BATCH && a->at < a->end; b->used++) {
-		struct ready *r = &b->lines[b->used];
+	for (s->used = 0; s->used < BATCH && s->at < s->end; s->used++) {
+		struct ready *r = &s->lines[s->used];
 
-		r->from = a->at;
-		r->to = memchr(a->at, '\n', a->end - a->at);
-		a->at = r->to + 1;
+		r->from = s->at;
+		r->to = memchr(s->at, '\n', s->end - s->at);
+		s->at = r->to + 1;
 		prepare(a, r);
 	}
+}
+
+/* With the lock held: takes the next slice apart, if there is one and room for it. */
+static bool work(struct ahead *a)
+{
+	if (a->at == a->end || a->taken - a->emptied == SLICES)
+		return false;
+	struct slice *s = &a->slices[a->taken++ % SLICES];
+	const uint8_t *end = a->end;
+
+	if (end - a->at > SLICE)
+		end = (const uint8_t *)memchr(a->at + SLICE, '\n', end - a->at - SLICE) + 1;
+	s->ready = false;
+	s->at = a->at;
+	a->at = s->end = end;
+	pthread_mutex_unlock(&a->lock);
+	fill(a, s);
+	pthread_mutex_lock(&a->lock);
+	s->ready = true;
+	return true;
 }
 
 static void *run(void *argument)
@@ -38,20 +60,14 @@ static void *run(void *argument)
 
 	pthread_mutex_lock(&a->lock);
 	while (!a->stopped && a->at < a->end) {
-		if (a->filled - a->emptied == BATCHES) {
-			/* Until there is half the ring to fill: fewer turns, less waking. */
-			while (!a->stopped && a->filled - a->emptied > BATCHES / 2)
-				pthread_cond_wait(&a->moved, &a->lock);
+		if (work(a)) {
+			pthread_cond_signal(&a->moved);
 			continue;
 		}
-		pthread_mutex_unlock(&a->lock);
-		fill(a, &a->batches[a->filled % BATCHES]);
-		pthread_mutex_lock(&a->lock);
-		if (a->filled++ == a->emptied)
-			pthread_cond_signal(&a->moved);
+		/* Until there is half the ring to fill: fewer turns, less waking. */
+		while (!a->stopped && a->taken - a->emptied > SLICES / 2)
+			pthread_cond_wait(&a->moved, &a->lock);
 	}
-	a->done = true;
-	pthread_cond_signal(&a->moved);
 	pthread_mutex_unlock(&a->lock);
 	return NULL;
 }
@@ -60,25 +76,25 @@ bool ahead_init(struct ahead *a, const struct names *names, bool with_time)
 {
 	a->names = names;
 	a->with_time = with_time;
-	a->batches = malloc(BATCHES * sizeof *a->batches);
-	return a->batches && !pthread_mutex_init(&a->lock, NULL) &&
+	a->slices = malloc(SLICES * sizeof *a->slices);
+	return a->slices && !pthread_mutex_init(&a->lock, NULL) &&
 	       !pthread_cond_init(&a->moved, NULL);
 }
 
 void ahead_free(struct ahead *a)
 {
-	if (a->batches)
+	if (a->slices)
 		ahead_stop(a);
-	free(a->batches);
+	free(a->slices);
 }
 
 void ahead_start(struct ahead *a, const uint8_t *from, const uint8_t *to, bool thread)
 {
 	a->at = from;
 	a->end = to;
-	a->batch = NULL;
-	a->filled = a->emptied = 0;
-	a->done = a->stopped = false;
+	a->slice = NULL;
+	a->taken = a->emptied = 0;
+	a->stopped = false;
 	a->running = thread && !pthread_create(&a->thread, NULL, run, a);
 }
 
@@ -92,34 +108,42 @@ void ahead_stop(struct ahead *a)
 		pthread_join(a->thread, NULL);
 		a->running = false;
 	}
-	a->batch = NULL;
+	a->slice = NULL;
 	a->at = a->end;
+	a->taken = a->emptied = 0;
 }
 
-/* Waits for the next batch, giving the last one back; NULL at the end of the piece. */
-static struct batch *turn(struct ahead *a)
+/* The next slice, giving the last one back; NULL at the end of the piece. */
+static struct slice *turn(struct ahead *a)
 {
-	bool any;
+	struct slice *next = NULL;
 
-	if (!a->running) {
-		fill(a, a->batches);
-		return a->batches->used ? a->batches : NULL;
-	}
 	pthread_mutex_lock(&a->lock);
-	if (a->batch && a->filled - ++a->emptied == BATCHES / 2)
+	if (a->slice && a->taken - ++a->emptied == SLICES / 2)
 		pthread_cond_signal(&a->moved);
-	while (a->filled == a->emptied && !a->done)
-		pthread_cond_wait(&a->moved, &a->lock);
-	any = a->filled != a->emptied;
+	for (;;) {
+		if (a->taken == a->emptied) {
+			if (!work(a))
+				break;
+		} else if (a->slices[a->emptied % SLICES].ready) {
+			next = &a->slices[a->emptied % SLICES];
+			break;
+		} else if (!work(a)) {
+			pthread_cond_wait(&a->moved, &a->lock);
+		}
+	}
 	pthread_mutex_unlock(&a->lock);
-	return any ? &a->batches[a->emptied % BATCHES] : NULL;
+	return next;
 }
 
 const struct ready *ahead_next(struct ahead *a)
 {
-	if (!a->batch || a->next == a->batch->used) {
-		a->batch = turn(a);
+	if (!a->slice || a->next == a->slice->used) {
+		if (a->slice && a->slice->at < a->slice->end)
+			fill(a, a->slice);
+		else
+			a->slice = turn(a);
 		a->next = 0;
 	}
-	return a->batch ? &a->batch->lines[a->next++] : NULL;
+	return a->slice ? &a->slice->lines[a->next++] : NULL;
 }

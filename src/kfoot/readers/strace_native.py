@@ -115,12 +115,17 @@ class Repeater(Assembler):
 
     def take(self, piece: bytes | memoryview) -> bool:
         """Read whole lines; False when one of them is for the Assembler alone."""
+        self._scan.piece(piece)
+        try:
+            return self._lines()
+        finally:
+            self._scan.piece(None)
+
+    def _lines(self) -> bool:
         scan = self._scan
-        scan.piece(piece)
         while (row := scan.next(bool(self._partial))) is not None:
             why, pid, to_flush, *rest = row
             if why == _TOO_LONG:
-                scan.piece(None)
                 return False
             if to_flush:
                 self._catch_up()
@@ -130,7 +135,6 @@ class Repeater(Assembler):
                 self._keep(self._threads[pid], self._kind_rows[rest[0]])
             else:
                 self._any(pid, *rest)
-        scan.piece(None)
         return True
 
     def _own(
