@@ -35,7 +35,7 @@ class Field(NamedTuple):
     signed: bool
 
 
-@dataclass(frozen=True)
+@dataclass
 class EventFormat:
     """What a record of an event looks like."""
 

@@ -98,12 +98,10 @@ class _Cursor:
             ) from None
 
     def take(self, size: int, what: str) -> bytes:
-        at = self.file.tell()
         data = self.file.read(size) if 0 <= size <= _MOST_SECTION else b""
         if len(data) != size:
-            raise InputError(
-                self.path, "ends early", where=f"offset {self.base + at}", expected=what
-            )
+            at = self.base + self.file.tell() - len(data)
+            raise InputError(self.path, "ends early", where=f"offset {at}", expected=what)
         return data
 
     def number(self, size: int, what: str) -> int:
