@@ -58,14 +58,11 @@ static inline bool names_same(const struct name *a, const struct name *b)
 
 TABLE(names, name)
 
-#define UNKNOWN (-2) /* a text Python has not seen */
-#define CHANGING (-1) /* one that means something else each time */
-
 struct meaning {
 	uint64_t hash;
 	const uint8_t *text;
 	uint32_t length;
-	int32_t kind;   /* Python's number of the combination, or CHANGING */
+	int32_t kind;   /* Python's number of the combination */
 	int32_t effect; /* Python's number of what it does to descriptors, -1: nothing */
 };
 
@@ -278,7 +275,7 @@ struct repeat *scanner_repeat(struct scanner *s, int32_t image, int32_t kind);
  */
 bool scanner_meant(struct scanner *s, int32_t kind, int32_t effect, bool keep);
 
-/* The line handed over means this whenever its text comes again (CHANGING: nothing certain). */
+/* The line handed over means this whenever its text comes again. */
 void scanner_learn(struct scanner *s, int32_t kind, int32_t effect);
 
 /* A further effect, on a descriptor; effects are numbered from 0. False: no memory. */

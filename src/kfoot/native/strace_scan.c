@@ -152,7 +152,8 @@ bool scanner_meant(struct scanner *s, int32_t kind, int32_t effect, bool keep)
 		s->failed = true;
 		return false;
 	}
-	scanner_learn(s, keep ? kind : CHANGING, effect);
+	if (keep)
+		scanner_learn(s, kind, effect);
 	return count(s, t, s->line, kind);
 }
 
@@ -199,7 +200,7 @@ static bool take_call(struct scanner *s, struct tracee *t, const struct ready *r
 	}
 	struct meaning *m = q->length ? meaning_of(&s->meanings, q, l) : NULL;
 
-	if (!m || m->kind == CHANGING) {
+	if (!m) {
 		s->question = *q;
 		s->why = OWN;
 		return !t->aliased;

@@ -29,7 +29,6 @@ NAME, FIRST, ARGS, OPENED, IOCTL, MMAP, EXEC, HANDED = range(8)
 _OWN, _TOO_LONG, _STEP = 1, 2, 3
 """Why the scanner hands a line over (``enum why`` of native/strace.h; 0: any other reason)."""
 _UNTOLD = -2
-_CHANGING = -1
 _STYLE_LINES = 200
 """What the Assembler looks at to tell a file's columns."""
 _LISTS = ("getdents", "getdents64")
@@ -304,7 +303,8 @@ class Repeater(Assembler):
             _, name, args, result, count = self._ended
             means = count.key[2:]
             keep, effect = self._meaning(thread, name, args, result, means)
-            scan.learn(self._kind(means) if keep else _CHANGING, effect)
+            if keep:
+                scan.learn(self._kind(means), effect)
 
     def _kind(self, kind: _Kind) -> int:
         number = self._kinds.get(kind)
