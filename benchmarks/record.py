@@ -176,7 +176,7 @@ def table(results: dict[tuple[str, str], Result], names: list[str], tracers: lis
 
 def start_up(times: int) -> float:
     """Median seconds of a whole ``kfoot run -- true``."""
-    # pip compiles what it installs; a checkout is not compiled where PYTHONDONTWRITEBYTECODE is set.
+    # pip compiles what it installs; with PYTHONDONTWRITEBYTECODE set a checkout never is.
     package = HERE.parent / "src" / "kfoot"
     subprocess.run([sys.executable, "-m", "compileall", "-q", str(package)], check=True)
     took = []
