@@ -10,11 +10,14 @@ import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kfoot.errors import InputError, KfootError
-from kfoot.readers.base import Gatherer, Options, Reader
 from kfoot.readers.files import head
-from kfoot.readers.reading import Reading
+
+if TYPE_CHECKING:
+    from kfoot.readers.base import Options, Reader
+    from kfoot.readers.reading import Reading
 
 READERS: list[tuple[str, str, tuple[bytes, ...]]] = [
     ("bpf", "kfoot.readers.bpf", (b"kfootbpf", b"kfootcnt", b"{")),
@@ -65,6 +68,8 @@ def groups(paths: Sequence[Path], format: str | None = None) -> list[tuple[str, 
     A folder stands for the files below it that are traces. Raises InputError for a file in no known
     format, and for a folder without a trace.
     """
+    from kfoot.readers.base import Gatherer
+
     by_name: dict[str, list[Path]] = {}
     for path in paths:
         known = 0
@@ -99,6 +104,8 @@ def read(
     ``format`` is a reader's name; without it each file is looked at. Raises InputError for files
     in no known format or of which nothing can be used.
     """
+    from kfoot.readers.base import Options
+
     options = options or Options()
     with uncollected():
         return [reader(name).read(group, options) for name, group in groups(paths, format)]

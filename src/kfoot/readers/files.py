@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from kfoot.errors import InputError
 from kfoot.packing import MAGIC
-from kfoot.readers.base import Options
-from kfoot.readers.reading import Loss
+
+if TYPE_CHECKING:
+    from kfoot.readers.base import Options
+    from kfoot.readers.reading import Loss
 
 BLOCK = 1 << 20
 LINE_LIMIT = 1 << 20
@@ -159,13 +161,19 @@ class Lines:
                 self.open_end = True
                 yield _decode(carry)
             if source.broken:
-                self.losses.append(Loss("truncated", f"{self.path.name}: {source.broken}", None))
+                self.losses.append(_loss("truncated", f"{self.path.name}: {source.broken}", None))
         if self._cut:
-            self.losses.append(Loss("cut", f"{self.path.name}: long lines", self._cut))
+            self.losses.append(_loss("cut", f"{self.path.name}: long lines", self._cut))
 
     def __iter__(self) -> Iterator[str]:
         for batch in self.batches():
             yield from batch
+
+
+def _loss(kind: str, where: str, count: int | None) -> Loss:
+    from kfoot.readers.reading import Loss  # counting calls alone needs no reading
+
+    return Loss(kind, where, count)
 
 
 def _decode(data: bytes) -> list[str]:

@@ -12,10 +12,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-from kfoot.readers.base import Progress
 from kfoot.readers.files import Source
-from kfoot.readers.reading import Loss
+
+if TYPE_CHECKING:
+    from kfoot.readers.base import Progress
+    from kfoot.readers.reading import Loss
 
 SEGMENT = 128 << 20
 """Bytes given to the scanner's threads at a time: between two of them memory is given back."""
@@ -64,6 +67,8 @@ class whole_lines:
     @property
     def losses(self) -> list[Loss]:
         """What a compressed file that ended early lacks."""
+        from kfoot.readers.reading import Loss  # counting calls alone needs no reading
+
         return [Loss("truncated", f"{self.path.name}: {self.broken}", None)] if self.broken else []
 
     def __iter__(self) -> Iterator[bytes | memoryview]:
