@@ -122,7 +122,7 @@ def _hold(
         connection.send(json.dumps({"needed": needed}).encode())
         return
     links = {}
-    with _turn(turn):
+    with _turn(turn), _awake():
         for number, fd in loaded.items():
             with contextlib.suppress(libbpf.BpfError):
                 links[number] = libbpf.attach_raw(library, programs[number][0], fd)
@@ -136,8 +136,9 @@ def _hold(
     with _turn(turn):
         if word == _STOP:
             select.select([kfoot], [], [], _BREATH)
-        for fd in links.values():
-            os.close(fd)
+        with _awake():
+            for fd in links.values():
+                os.close(fd)
 
 
 @contextlib.contextmanager
@@ -151,6 +152,22 @@ def _turn(file: int) -> Iterator[None]:
     yield
     with contextlib.suppress(OSError):
         fcntl.flock(file, fcntl.LOCK_UN)
+
+
+@contextlib.contextmanager
+def _awake() -> Iterator[None]:
+    """No processor sleeps meanwhile (Documentation/power/pm_qos_interface.rst): each change of the
+    kernel's code waits until all of them have stopped, and waking them takes most of the time."""
+    try:
+        file = os.open("/dev/cpu_dma_latency", os.O_WRONLY)
+    except OSError:
+        yield
+        return
+    try:
+        os.write(file, bytes(4))  # microseconds a processor may take to wake
+        yield
+    finally:
+        os.close(file)
 
 
 def _locked(file: int) -> bool:
