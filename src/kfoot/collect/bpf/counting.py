@@ -19,7 +19,16 @@ from kfoot.collect import tracefs
 from kfoot.collect.base import Scope
 from kfoot.collect.bpf import libbpf
 from kfoot.collect.bpf.events import Counters, available, tracefs_file
-from kfoot.collect.bpf.layout import COUNT, COUNTS_MAGIC, FORMAT, MACHINES, RECORDS_MAGIC, ROW, Stat
+from kfoot.collect.bpf.layout import (
+    COUNT,
+    COUNTS_MAGIC,
+    FORMAT,
+    MACHINES,
+    NONE,
+    RECORDS_MAGIC,
+    ROW,
+    Stat,
+)
 from kfoot.collect.bpf.probe import object_file
 from kfoot.collect.bpf.tasks import cgroup_members, descendants
 from kfoot.collect.bpf.wishes import Wishes
@@ -29,7 +38,6 @@ _PROGRAMS = ("on_fork", "on_exec", "on_task_exit", "on_exit", "on_enter")
 _PROCESS = struct.Struct("<II16s")
 _KEY = struct.Struct("<IIHH")
 _SETTINGS = struct.Struct("<II")
-_NONE = 0xFFFFFFFF
 
 
 class Counting:
@@ -148,7 +156,7 @@ class Counting:
                     pid, nr, error, abi = _KEY.unpack_from(keys, i * _KEY.size)
                     numbers = struct.unpack_from(f"<{2 * cpus}Q", values, i * size)
                     calls, ns = sum(numbers[::2]), sum(numbers[1::2])
-                    file.write(ROW.pack(pid, _NONE, nr, error, abi, calls, ns))
+                    file.write(ROW.pack(pid, NONE, nr, error, abi, calls, ns))
                     pids.add(pid)
         return pids
 

@@ -15,6 +15,10 @@ SCOPE = struct.Struct("<QIIIiQQII")
 """struct scope: cgroup id and depth, adopt, next image, tasks alive; what the kernel fills in."""
 COMBINATION = struct.Struct("<IIIIHH")
 """struct combination: slot, image, shape, nr, error, abi."""
+SHAPE_HEAD = 8
+"""Bytes of struct shape before its own combination."""
+NONE = 0xFFFFFFFF
+"""A slot of what is not counted."""
 COUNT = struct.Struct("<QQ")
 """struct count: calls, latency."""
 EVENT_COUNT = struct.Struct("<4Q")

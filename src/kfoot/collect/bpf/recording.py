@@ -21,9 +21,11 @@ from kfoot.collect.bpf.layout import (
     COUNTS_MAGIC,
     FORMAT,
     MACHINES,
+    NONE,
     RECORDS_MAGIC,
     ROW,
     SCOPE,
+    SHAPE_HEAD,
     TASK_BEGIN,
     Adopt,
     Config,
@@ -232,10 +234,13 @@ class Detail:
         assert self.folder is not None
         library, cpus = self._library, self._library.cpus
         known: dict[int, tuple[int, ...]] = {}
-        fd = self._object.map("combinations")
-        for _, values, n in libbpf.batches(library, fd, 8, COMBINATION.size):
-            for row in COMBINATION.iter_unpack(values[: n * COMBINATION.size]):
-                known[row[0]] = row[1:]
+        for name, head in (("shapes", SHAPE_HEAD), ("combinations", 0)):
+            size = head + COMBINATION.size
+            for _, values, n in libbpf.batches(library, self._object.map(name), 8, size):
+                for at in range(head, n * size, size):
+                    slot, *rest = COMBINATION.unpack_from(values, at)
+                    if slot != NONE:
+                        known[slot] = tuple(rest)
         slots = self._config.slots
         total = (slots * cpus * COUNT.size + mmap.PAGESIZE - 1) & -mmap.PAGESIZE
         with (

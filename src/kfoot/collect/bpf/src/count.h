@@ -11,8 +11,11 @@
 struct found {
 	u64 shape_key, key;
 	u32 shape, slot; /* NONE: not known yet */
-	u32 owed;	 /* the shape is known, its record was not sent */
+	u32 owed;	 /* its shape's record: enum owed */
 };
+
+/* FRESH: it is about to be sent, the table says it was. MISSING: it could not be, the table says so. */
+enum owed { OWED_NOT, OWED_FRESH, OWED_MISSING };
 
 /* A call that executes another program belongs to the image that made it. */
 static __always_inline u32 image_of(struct task_state *state)
@@ -32,83 +35,115 @@ static __always_inline int must_fold(struct task_state *state)
 	return state->named >= config.named || *(volatile u32 *)&next_slot >= config.slots / 2;
 }
 
+/* The bit of a combination among those in which this task told single files apart. One that is
+ * clear saves a task that no longer does so the search for what is not there. */
+static __always_inline u64 *told_apart(struct task_state *state, u64 key, u64 *bit)
+{
+	*bit = 1ull << (key >> 58);
+	return &state->told_apart[BOUND(key >> 32, TOLD_APART / 64 - 1)];
+}
+
+/* Sets what is known of a call: its shape, and its slot. named: it is one with a single file. */
 static __always_inline void find(struct task_state *state, u64 hash, u32 error,
-				 struct found *found)
+				 struct found *found, u32 named)
 {
 	struct combination *known;
 	struct remembered *last;
 	struct shape *shape;
+	u64 bit;
 
 	found->shape_key = mix(hash, ((u64)state->nr << 32) | (error << 8) | state->abi);
 	found->key = mix(found->shape_key, image_of(state)) | 1;
+	found->slot = found->shape = NONE;
+	found->owed = 0;
 	last = &state->cache[(found->key >> 32) & (REMEMBERED - 1)];
 	if (last->key == found->key) {
 		found->slot = last->slot;
 		found->shape = last->shape;
 		return;
 	}
-	known = bpf_map_lookup_elem(&combinations, &found->key);
-	if (!known)
+	if (named && must_fold(state) && !(*told_apart(state, found->key, &bit) & bit))
 		return;
-	found->slot = known->slot;
-	found->shape = known->shape;
 	shape = bpf_map_lookup_elem(&shapes, &found->shape_key);
-	if (shape && shape->owed) {
-		found->owed = 1;
+	if (!shape)
 		return;
-	}
-	last->key = found->key;
-	last->slot = known->slot;
-	last->shape = known->shape;
-}
-
-/* The shape's number: an old one, or a new one whose record is owed. */
-static __always_inline void find_shape(struct found *found, u32 limit)
-{
-	struct shape fresh = { .owed = 1 }, *known;
-
-	known = bpf_map_lookup_elem(&shapes, &found->shape_key);
-	if (!known && *(volatile u32 *)&next_shape < limit) {
-		fresh.id = __sync_fetch_and_add(&next_shape, 1);
-		if (!bpf_map_update_elem(&shapes, &found->shape_key, &fresh, BPF_NOEXIST)) {
-			found->shape = fresh.id;
-			found->owed = 1;
-			return;
-		}
-		known = bpf_map_lookup_elem(&shapes, &found->shape_key);
-	}
-	if (known) {
-		found->shape = known->id;
-		found->owed = known->owed;
+	found->shape = shape->id;
+	found->owed = shape->owed ? OWED_MISSING : OWED_NOT;
+	if (shape->first.image == image_of(state)) {
+		found->slot = shape->first.slot;
 	} else {
-		found->owed = 1; /* no room: described again and again */
+		known = bpf_map_lookup_elem(&combinations, &found->key);
+		if (known)
+			found->slot = known->slot;
 	}
+	if (found->slot == NONE || found->owed)
+		return;
+	last->key = found->key;
+	last->slot = found->slot;
+	last->shape = found->shape;
 }
 
-static __always_inline void insert(struct task_state *state, struct found *found, u32 error,
-				   u32 limit)
+static __always_inline struct combination combination_of(struct task_state *state,
+							 struct found *found, u32 error, u32 limit)
 {
 	struct combination fresh = {
+		.slot = NONE,
 		.image = image_of(state),
 		.shape = found->shape,
 		.nr = state->nr,
 		.error = error,
 		.abi = state->abi,
 	};
-	struct combination *known;
+
+	if (*(volatile u32 *)&next_slot < limit)
+		fresh.slot = __sync_fetch_and_add(&next_slot, 1);
+	if (fresh.slot >= config.slots)
+		fresh.slot = NONE;
+	return fresh;
+}
+
+/* A shape seen for the first time. */
+static __always_inline void insert_shape(struct task_state *state, struct found *found, u32 error,
+					 u32 limit)
+{
+	struct shape fresh = {};
+
+	found->owed = OWED_FRESH;
+	if (*(volatile u32 *)&next_shape >= limit)
+		return; /* no room: described again and again */
+	fresh.id = found->shape = __sync_fetch_and_add(&next_shape, 1);
+	fresh.first = combination_of(state, found, error, limit);
+	if (!bpf_map_update_elem(&shapes, &found->shape_key, &fresh, BPF_NOEXIST)) {
+		found->slot = fresh.first.slot;
+		return;
+	}
+	found->shape = NONE;
+
+	/* Another processor was faster: the slot just taken stays empty. */
+	struct shape *known = bpf_map_lookup_elem(&shapes, &found->shape_key);
+
+	if (!known)
+		return;
+	found->shape = known->id;
+	found->owed = known->owed ? OWED_MISSING : OWED_NOT;
+	if (known->first.image == image_of(state))
+		found->slot = known->first.slot;
+}
+
+/* A shape that other images have, seen in this one for the first time. */
+static __always_inline void insert(struct task_state *state, struct found *found, u32 error,
+				   u32 limit)
+{
+	struct combination fresh = combination_of(state, found, error, limit), *known;
 	long failed;
 
-	if (*(volatile u32 *)&next_slot >= limit)
-		return;
-	fresh.slot = __sync_fetch_and_add(&next_slot, 1);
-	if (fresh.slot >= config.slots)
+	if (fresh.slot == NONE)
 		return;
 	failed = bpf_map_update_elem(&combinations, &found->key, &fresh, BPF_NOEXIST);
 	if (!failed) {
 		found->slot = fresh.slot;
 		return;
 	}
-	/* Another processor was faster: the slot just taken stays empty. */
 	known = failed == -EEXIST ? bpf_map_lookup_elem(&combinations, &found->key) : 0;
 	if (known)
 		found->slot = known->slot;

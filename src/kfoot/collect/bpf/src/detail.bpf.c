@@ -73,7 +73,9 @@ static __always_inline void send_detail(struct scratch *s, struct task_state *st
 		s->file2 = done->returned;
 	}
 	s->call.head.flags = flags;
-	if (!send_call(s, s->used))
+	if (send_call(s, s->used))
+		settle(found->shape_key, 1);
+	else if (found->owed == OWED_MISSING)
 		settle(found->shape_key, 0);
 }
 
@@ -136,9 +138,9 @@ static __always_inline int finish(struct task_struct *task, struct task_state *s
 	}
 
 	named = sight.id != sight.kind || sight2.id != sight2.kind;
-	find(state, with_files(hash, sight.id, sight2.id), done.error, &found);
+	find(state, with_files(hash, sight.id, sight2.id), done.error, &found, named);
 	if (found.slot == NONE && named && must_fold(state)) {
-		find(state, with_files(~hash, sight.kind, sight2.kind), done.error, &found);
+		find(state, with_files(~hash, sight.kind, sight2.kind), done.error, &found, 0);
 		s->call.head.flags |= FLAG_FOLDED;
 		named = 0;
 	}
@@ -146,10 +148,16 @@ static __always_inline int finish(struct task_struct *task, struct task_state *s
 		/* Paths are without bound: a quarter of all room is kept for calls without. */
 		u32 limit = role->path ? config.slots - config.slots / 4 : config.slots;
 
-		find_shape(&found, limit);
-		if (found.shape != NONE)
+		if (found.shape == NONE)
+			insert_shape(state, &found, done.error, limit);
+		if (found.shape != NONE && found.slot == NONE)
 			insert(state, &found, done.error, limit);
-		state->named += named;
+		if (named) {
+			u64 bit, *bits = told_apart(state, found.key, &bit);
+
+			*bits |= bit;
+			state->named++;
+		}
 	}
 	if (found.slot == NONE) {
 		note(STAT_FULL);
@@ -170,10 +178,11 @@ static __always_inline void describe_before_close(struct task_state *state)
 	struct found found = { .slot = NONE };
 	struct scratch *s = scratch();
 
-	find(state, with_files(config.seed, state->sight.id, 0), 0, &found);
+	find(state, with_files(config.seed, state->sight.id, 0), 0, &found,
+	     state->sight.id != state->sight.kind);
 	if (found.slot == NONE && must_fold(state))
-		find(state, with_files(~config.seed, state->sight.kind, 0), 0, &found);
-	if (found.slot != NONE || !s || bpf_map_lookup_elem(&shapes, &found.shape_key))
+		find(state, with_files(~config.seed, state->sight.kind, 0), 0, &found, 0);
+	if (found.shape != NONE || !s)
 		return;
 	start_record(s, state, RECORD_OBJECT);
 	s->file = state->file;

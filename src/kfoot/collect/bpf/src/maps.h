@@ -31,13 +31,27 @@ extern void *bpf_rdonly_cast(const void *pointer, u32 type) __ksym __weak;
 	})
 #define STRINGS_MASK (2 * PATH_MAX - 1)
 
+/* A shape (see below) in one process image: what is counted. Number, error and ABI are repeated, so
+ * that a count is never without its call even if the shape's record was lost. */
+struct combination {
+	u32 slot; /* NONE: not counted */
+	u32 image;
+	u32 shape;
+	u32 nr;
+	u16 error;
+	u16 abi;
+};
+
 /*
  * What was called, on what, with which result: described to user space once, by one record, however
- * many processes do it. The key is a 64-bit hash with a random seed.
+ * many processes do it. The key is a 64-bit hash with a random seed. The combination with the first
+ * image that did it is kept here: most shapes have no other, and what a program meets once (each
+ * file of a search) is then put into one table only.
  */
 struct shape {
 	u32 id;
 	u32 owed; /* its record did not fit the ring */
+	struct combination first;
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -46,16 +60,7 @@ struct {
 	__type(value, struct shape);
 } shapes SEC(".maps");
 
-/* A shape in one process image: what is counted. Number, error and ABI are repeated, so that a
- * count is never without its call even if the shape's record was lost. */
-struct combination {
-	u32 slot;
-	u32 image;
-	u32 shape;
-	u32 nr;
-	u16 error;
-	u16 abi;
-};
+/* The combinations with further images. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);

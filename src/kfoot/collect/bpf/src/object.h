@@ -140,13 +140,22 @@ static __always_inline u32 describe(struct file *file, struct object *object, st
 	look((u64)file, sight);
 	object->id = sight->id;
 	object->present = 1;
-	READ(inode, file->f_inode);
-	READ(object->mode, inode->i_mode);
-	READ(object->device, inode->i_rdev);
-	READ(sb, inode->i_sb);
-	READ(object->fs_device, sb->s_dev);
-	READ(fs, sb->s_type);
-	READ(name, fs->name);
+	if (config.rdonly_cast) {
+		inode = VIEW(file, file)->f_inode;
+		object->mode = inode->i_mode;
+		object->device = inode->i_rdev;
+		sb = inode->i_sb;
+		object->fs_device = sb->s_dev;
+		name = sb->s_type->name;
+	} else {
+		READ(inode, file->f_inode);
+		READ(object->mode, inode->i_mode);
+		READ(object->device, inode->i_rdev);
+		READ(sb, inode->i_sb);
+		READ(object->fs_device, sb->s_dev);
+		READ(fs, sb->s_type);
+		READ(name, fs->name);
+	}
 	bpf_probe_read_kernel_str(object->fs, sizeof(object->fs), name);
 	if ((object->mode & S_IFMT) == S_IFCHR || (object->mode & S_IFMT) == S_IFBLK) {
 		/* The driver by its symbol: a search through all of them, so not for every file. */

@@ -68,9 +68,17 @@ static __always_inline u32 walk_path(struct scratch *scratch, u32 at, struct pat
 	struct vfsmount *vfs = 0;
 	struct mount *mount;
 
-	READ(vfs, path->mnt);
-	READ(walk.dentry, path->dentry);
-	READ(walk.root, vfs->mnt_root);
+	if (config.rdonly_cast) {
+		struct path *view = VIEW(path, path);
+
+		vfs = view->mnt;
+		walk.dentry = view->dentry;
+		walk.root = vfs->mnt_root;
+	} else {
+		READ(vfs, path->mnt);
+		READ(walk.dentry, path->dentry);
+		READ(walk.root, vfs->mnt_root);
+	}
 	mount = (void *)vfs - bpf_core_field_offset(struct mount, mnt);
 	walk.mount = mount;
 	walk.vfs = (u64)vfs;

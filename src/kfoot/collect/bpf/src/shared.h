@@ -20,6 +20,7 @@ struct remembered {
 	u32 shape;
 };
 #define REMEMBERED 16
+#define TOLD_APART 2048
 
 /* GATE: stopped before its execve; what it does until it enters that is not the workload's.
  * UNKNOWN: it has no mark. */
@@ -39,6 +40,7 @@ struct task_state {
 	u64 file, file2;
 	struct sight sight, sight2;
 	struct remembered cache[REMEMBERED];
+	u64 told_apart[TOLD_APART / 64]; /* a bit for each combination with a single file */
 };
 
 struct {
