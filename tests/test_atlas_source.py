@@ -141,10 +141,16 @@ PORTS = {
 
 def generated(root: Path, port: Port, folder: Path) -> None:
     """The headers that the kernel's build makes before it runs checksyscalls.sh."""
-    (folder / "asm").mkdir(parents=True)
-    for name in ("types", "bitsperlong", "posix_types"):
-        if not list(root.glob(f"arch/{port.arch}/include/**/asm/{name}.h")):
-            (folder / "asm" / f"{name}.h").write_text(f"#include <asm-generic/{name}.h>\n")
+    include = root / "arch" / port.arch / "include"
+    for place in ("asm", "uapi/asm"):
+        (folder / place).mkdir(parents=True)
+    for name in ("types.h", "bitsperlong.h", "posix_types.h"):
+        if (include / "uapi/asm" / name).exists():
+            continue
+        # A port's own asm/types.h may include uapi/asm/types.h, and that one be generic.
+        for place in ("asm", "uapi/asm"):
+            if not (include / place / name).exists():
+                (folder / place / name).write_text(f"#include <asm-generic/{name}>\n")
     for header, (table, words, prefix) in port.headers.items():
         source = root / "arch" / port.arch / table
         if not table:
