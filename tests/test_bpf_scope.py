@@ -104,6 +104,51 @@ def test_counts_are_those_of_the_kernels_own_tracepoint(tmp_path: Path) -> None:
     assert reading.losses == []
 
 
+FORKS = """
+import os
+for _ in range({children}):
+    child = os.fork()
+    if child == 0:
+        for _ in range(5): os.getppid()
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+def test_more_processes_than_are_followed_at_a_time(tmp_path: Path) -> None:
+    """The room of those that have ended is used again."""
+    recorded = bpfrig.under_bpf([*PYTHON, FORKS.format(children=300)], tmp_path, tasks=3)
+    reading = read(recorded)
+    assert reading.losses == []
+    assert calls(reading)[GETPPID] == 300 * 5
+    assert len(reading.processes) == 1 + 1 + 300, "the first is the one that is yet to exec"
+
+
+def test_no_room_for_a_task_is_a_loss(tmp_path: Path) -> None:
+    together = "gate = threading.Barrier(8)\ndef work():\n    gate.wait()"
+    script = THREADS.format(calls=50, threads=8).replace("def work():", together)
+    recorded = bpfrig.under_bpf([*PYTHON, script], tmp_path, tasks=4, events=False)
+    reading = read(recorded)
+    assert [(loss.kind, loss.count) for loss in reading.losses] == [("escaped", 5)]
+    assert calls(reading)[GETPPID] == 3 * 50
+
+
+def test_tasks_come_and_go_beside_others_that_are_not_followed(tmp_path: Path) -> None:
+    """They get the stacks of each other's dead, by which a processor knows who calls."""
+    beside = [*PYTHON, FORKS.format(children=10**9)]
+    strangers = [subprocess.Popen(beside) for _ in range(3)]
+    try:
+        recorded = bpfrig.under_bpf([*PYTHON, FORKS.format(children=2000)], tmp_path)
+    finally:
+        for stranger in strangers:
+            stranger.kill()
+            stranger.wait()
+    reading = read(recorded)
+    assert reading.losses == []
+    assert calls(reading)[GETPPID] == 2000 * 5
+    assert len(reading.processes) == 1 + 1 + 2000
+
+
 def test_a_full_table_is_counted_by_records(tmp_path: Path) -> None:
     script = "import os\nfor i in range(3000):\n  os.access('/nowhere/%d' % (i % 1500), 0)"
     recorded = bpfrig.under_bpf([*PYTHON, script], tmp_path, slots=512, events=False)

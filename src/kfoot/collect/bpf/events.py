@@ -14,7 +14,6 @@ from kfoot.collect.bpf.layout import (
     EVENT_COUNT,
     INTERRUPT_EXIT,
     INTERRUPT_HARD,
-    INTERRUPT_NONE,
     MARK,
 )
 
@@ -77,12 +76,8 @@ def _unmounted(name: str) -> str:
 
 
 def interrupt(event: Event) -> int | None:
-    """How an event marks the entry, exit or absence of an interrupt, None for one that does not."""
+    """How an event marks the entry or exit of an interrupt, None for one that does not."""
     system, name = event
-    if event == SWITCH:
-        # No interrupt goes on across it. Should another tracer's coming or going on a tracepoint
-        # have hidden an exit from us, what follows is not taken for an interrupt for ever.
-        return INTERRUPT_NONE | INTERRUPT_EXIT
     hard = system == "irq_vectors" or name.startswith("irq_handler_") or system == "ipi"
     if not hard and name not in ("softirq_entry", "softirq_exit"):
         return None
@@ -119,12 +114,14 @@ class Counters:
         self.refused: list[Event] = []
         """Those the kernel did not take a counter on."""
         plain, interrupts = loaded.code("on_event"), loaded.code("on_interrupt")
+        switch = loaded.code("on_switch")
         programs = []
         for number in self._order:
-            mark = interrupt(events[number]) if depth else None
-            template = plain if mark is None else interrupts
+            event = events[number]
+            mark = interrupt(event) if depth else None
+            template = switch if event == SWITCH else plain if mark is None else interrupts
             code = template.replace(MARK, struct.pack("<I", number | (mark or 0)))
-            programs.append((events[number][1], code))
+            programs.append((event[1], code))
         self._holder = Holder(library, programs) if programs else None
 
     @property

@@ -23,8 +23,8 @@ COUNT = struct.Struct("<QQ")
 """struct count: calls, latency."""
 EVENT_COUNT = struct.Struct("<4Q")
 """struct event_count: task, softirq, hardirq, nmi."""
-TASK_BEGIN = struct.Struct("<4I")
-"""The beginning of struct task_state: follow, image, inside, fresh."""
+TASK = struct.Struct("<4I")
+"""struct task: follow, image, and what the kernel fills in."""
 
 RECORDS_MAGIC = b"kfootbpf" + struct.pack("<II", FORMAT, 0)
 COUNTS_MAGIC = b"kfootcnt" + struct.pack("<II", FORMAT, 0)
@@ -33,7 +33,6 @@ ROW = struct.Struct("<IIIHHQQ")
 
 MARK = struct.pack("<I", 0x5CA1AB1E)
 """Stands in the templates where an event's number goes (src/events.bpf.c)."""
-INTERRUPT_NONE = 1 << 28
 INTERRUPT_HARD = 1 << 29
 INTERRUPT_EXIT = 1 << 30
 

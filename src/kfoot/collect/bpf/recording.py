@@ -26,7 +26,7 @@ from kfoot.collect.bpf.layout import (
     ROW,
     SCOPE,
     SHAPE_HEAD,
-    TASK_BEGIN,
+    TASK,
     Adopt,
     Config,
     Follow,
@@ -101,6 +101,8 @@ class Detail:
             ("combinations", config.slots),
             ("counts", config.slots * self._library.cpus),
             ("ring", self._wishes.ring_bytes),
+            ("states", self._wishes.tasks),
+            ("given_back", self._wishes.tasks),
         ):
             loaded.resize(name, entries)
         loaded.load()
@@ -261,8 +263,7 @@ class Detail:
         """Say what a process (of one thread, unless it is not followed) is."""
         fd = os.pidfd_open(pid)
         try:
-            value = TASK_BEGIN.pack(follow, image, 0, 1)
-            value += bytes(self._object.value_size("tasks") - len(value))
+            value = TASK.pack(follow, image, 0, 0)
             libbpf.update(self._library, self._object.map("tasks"), struct.pack("<i", fd), value)
         finally:
             os.close(fd)

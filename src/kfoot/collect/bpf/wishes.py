@@ -19,6 +19,8 @@ class Wishes:
     """Make do with counting where full detail is not to be had."""
     slots: int = 65536
     """Combinations counted in the kernel; what comes later gives a record a call."""
+    tasks: int = 16384
+    """Tasks followed at a time; those there is no room for are a loss."""
     ring: int | None = None
     """Bytes of the ring buffer, a power of two; None: 16 MiB, 64 MiB with ``sequence``."""
     interval: float = 0.1

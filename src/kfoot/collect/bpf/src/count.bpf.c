@@ -213,11 +213,18 @@ int on_task_exit(void *ctx)
 	return 0;
 }
 
+static __always_inline struct depth *depth_here(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&depths, &zero);
+}
+
 static __always_inline void count_event(u32 number)
 {
-	u32 zero = 0, context = 0;
-	struct depth *depth = bpf_map_lookup_elem(&depths, &zero);
+	struct depth *depth = depth_here();
 	struct event_count *count;
+	u32 context = 0;
 
 	if (!settings.whole && !followed(bpf_get_current_pid_tgid() >> 32))
 		return;
@@ -229,36 +236,46 @@ static __always_inline void count_event(u32 number)
 }
 
 /* Templates: see events.bpf.c. */
-SEC("raw_tp/any")
-int on_event(u64 *ctx)
+static __always_inline u32 mark(void)
 {
 	u32 mark;
 
 	asm volatile("%0 = " MARK : "=r"(mark));
-	count_event(mark);
+	return mark;
+}
+
+SEC("raw_tp/any")
+int on_event(u64 *ctx)
+{
+	count_event(mark());
+	return 0;
+}
+
+SEC("raw_tp/sched_switch")
+int on_switch(u64 *ctx)
+{
+	struct depth *depth = depth_here();
+
+	if (depth)
+		depth->hard = depth->soft = 0;
+	count_event(mark());
 	return 0;
 }
 
 SEC("raw_tp/any")
 int on_interrupt(u64 *ctx)
 {
-	u32 mark, zero = 0;
-	struct depth *depth = bpf_map_lookup_elem(&depths, &zero);
+	struct depth *depth = depth_here();
+	u32 what = mark();
 	s32 *which;
 
-	asm volatile("%0 = " MARK : "=r"(mark));
 	if (!depth)
 		return 0;
-	if (mark & (1 << 28)) {
-		/* A task switch is in no interrupt: an entry whose exit was missed ends here. */
-		depth->hard = 0;
-		depth->soft = 0;
-	}
-	which = mark & (1 << 29) ? &depth->hard : &depth->soft;
-	if (!(mark & (1 << 30)))
+	which = what & (1 << 29) ? &depth->hard : &depth->soft;
+	if (!(what & (1 << 30)))
 		++*which;
-	count_event(mark & 0xffff);
-	if (mark & (1 << 30) && *which > 0)
+	count_event(what & 0xffff);
+	if (what & (1 << 30) && *which > 0)
 		--*which;
 	return 0;
 }

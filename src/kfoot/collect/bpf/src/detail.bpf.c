@@ -27,14 +27,12 @@ static __always_inline void send_detail(struct scratch *s, struct task_state *st
 	u16 path = s->call.path, path2 = s->call.path2, address = s->call.sockaddr;
 	u32 flags = s->call.head.flags;
 
-	start_record(s, state, RECORD_CALL);
+	start_record(s, state, RECORD_CALL, state->ns);
 	s->call.path = path;
 	s->call.path2 = path2;
 	s->call.sockaddr = address;
 	s->call.head.shape = found->shape;
-	if (state->ns)
-		s->call.head.ns = state->ns;
-	else
+	if (!state->ns)
 		flags |= FLAG_NO_LATENCY;
 	s->call.result = done->result;
 	s->call.latency = done->latency;
@@ -184,30 +182,41 @@ static __always_inline void describe_before_close(struct task_state *state)
 		find(state, with_files(~config.seed, state->sight.kind, 0), 0, &found, 0);
 	if (found.shape != NONE || !s)
 		return;
-	start_record(s, state, RECORD_OBJECT);
+	start_record(s, state, RECORD_OBJECT, 0);
 	s->file = state->file;
 	send_call(s, 0);
+}
+
+/* The workload begins with its first call: what its task did before was kfoot's. */
+static __always_inline void open_gate(struct task_state *state)
+{
+	struct task_struct *current = (void *)bpf_get_current_task_btf();
+	struct task *task = bpf_task_storage_get(&tasks, current, 0, 0);
+
+	if (task)
+		task->follow = FOLLOW;
+	state->gated = 0;
+	forget();
 }
 
 SEC("tp_btf/sys_enter")
 int on_enter(u64 *ctx)
 {
-	struct task_struct *task = (void *)bpf_get_current_task_btf();
-	struct task_state *state = followed(task);
+	struct task_state *state = caller(ctx[0]);
 	struct pt_regs *regs = (void *)ctx[0];
 	const volatile struct role *role;
+	struct task_struct *task;
 	u32 nr = ctx[1];
 	u64 file;
 
 	if (!state)
 		return 0;
+	task = TASK_OF(state);
 	state->abi = abi_of(task, regs, &nr);
 	state->nr = nr;
 	state->inside = 1;
-	if (state->follow != FOLLOW) {
-		state->follow = FOLLOW;
-		forget();
-	}
+	if (state->gated)
+		open_gate(state);
 	state->fresh = 0;
 	state->program = 0;
 	take_args(state, regs);
@@ -235,12 +244,13 @@ int on_enter(u64 *ctx)
 SEC("tp_btf/sys_exit")
 int on_exit(u64 *ctx)
 {
-	struct task_struct *task = (void *)bpf_get_current_task_btf();
-	struct task_state *state = followed(task);
+	struct task_state *state = caller(ctx[0]);
 	struct pt_regs *regs = (void *)ctx[0];
+	struct task_struct *task;
 
 	if (!state)
 		return 0;
+	task = TASK_OF(state);
 	if (!state->inside) {
 		u32 nr = number_of(regs);
 
@@ -274,29 +284,29 @@ int on_exit(u64 *ctx)
 SEC("tp_btf/task_newtask")
 int on_newtask(u64 *ctx)
 {
-	struct task_struct *task = (void *)bpf_get_current_task_btf();
+	struct task_struct *current = (void *)bpf_get_current_task_btf();
 	struct task_struct *child = (void *)ctx[0];
-	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0), *fresh;
+	struct task *task = known(current), *fresh;
 	struct scratch *s = scratch();
+	struct task_state *state;
 
-	if (!state)
-		state = followed(task);
-	else if (!state->follow && child->tgid == task->tgid)
+	if (task && !task->follow && child->tgid == current->tgid)
 		bpf_task_storage_get(&tasks, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!state || !state->follow || !s)
+	if (!task || !task->follow || !s)
 		return 0;
+	state = take_state(task);
 	fresh = bpf_task_storage_get(&tasks, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!fresh) {
+	if (!state || !fresh) {
 		note(STAT_LOST_TASK);
 		return 0;
 	}
 	__sync_fetch_and_add(&scope.alive, 1);
+	__sync_fetch_and_add(&scope.births, 1);
 	fresh->follow = FOLLOW;
-	fresh->fresh = 1;
 	fresh->image = state->image;
-	if (child->tgid != task->tgid)
+	if (child->tgid != current->tgid)
 		fresh->image = __sync_fetch_and_add(&scope.next_image, 1);
-	start_record(s, state, RECORD_FORK);
+	start_record(s, state, RECORD_FORK, 0);
 	s->call.other = child->pid;
 	s->call.other2 = child->tgid;
 	s->call.spare = fresh->image;
@@ -307,13 +317,13 @@ int on_newtask(u64 *ctx)
 SEC("tp_btf/sched_process_exec")
 int on_exec(u64 *ctx)
 {
-	struct task_struct *task = (void *)bpf_get_current_task_btf();
-	struct task_state *state = followed(task);
 	struct linux_binprm *trusted = (void *)ctx[2], *program = PLAIN(linux_binprm, trusted);
-	struct mm_struct *mm = PLAIN(task_struct, task)->mm;
+	struct task_struct *current = (void *)bpf_get_current_task_btf();
+	struct mm_struct *mm = PLAIN(task_struct, current)->mm;
 	struct scratch *s = scratch();
+	u32 used = 0, number;
+	struct task_state *state = own_state(&number);
 	u64 start, length;
-	u32 used = 0;
 	long n;
 
 	if (!state || !s)
@@ -321,7 +331,7 @@ int on_exec(u64 *ctx)
 	state->before = state->image;
 	state->image = __sync_fetch_and_add(&scope.next_image, 1);
 	state->named = 0;
-	start_record(s, state, RECORD_EXEC);
+	start_record(s, state, RECORD_EXEC, 0);
 	s->call.other = state->before;
 	n = bpf_probe_read_kernel_str(s->data, PATH_MAX, program->filename);
 	if (n > 0 && n <= PATH_MAX)
@@ -354,21 +364,25 @@ int on_exec(u64 *ctx)
 SEC("tp_btf/sched_process_exit")
 int on_task_exit(u64 *ctx)
 {
-	struct task_struct *task = (void *)bpf_get_current_task_btf();
-	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct task_struct *current = (void *)bpf_get_current_task_btf();
+	struct task *task = bpf_task_storage_get(&tasks, current, 0, 0);
 	struct scratch *s = scratch();
-	u32 pid = task->tgid;
+	struct task_state *state;
+	u32 pid = current->tgid;
 
-	if (!state || !s || !state->follow)
+	if (!task || !s || !task->follow)
+		return 0;
+	__sync_fetch_and_add(&scope.alive, -1);
+	if (current->pid == current->tgid && scope.adopt != ADOPT_NONE)
+		bpf_map_delete_elem(&images, &pid);
+	state = take_state(task);
+	if (!state)
 		return 0;
 	if (state->inside)
-		finish(task, state, 0, 1);
-	state->inside = 0;
-	__sync_fetch_and_add(&scope.alive, -1);
-	start_record(s, state, RECORD_EXIT);
-	s->call.other = task->exit_code;
+		finish(current, state, 0, 1);
+	start_record(s, state, RECORD_EXIT, 0);
+	s->call.other = current->exit_code;
 	send(s, 0);
-	if (task->pid == task->tgid && scope.adopt != ADOPT_NONE)
-		bpf_map_delete_elem(&images, &pid);
+	give_back_state(task);
 	return 0;
 }

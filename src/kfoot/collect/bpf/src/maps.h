@@ -2,7 +2,7 @@
 #ifndef KFOOT_MAPS_H
 #define KFOOT_MAPS_H
 
-#include "shared.h"
+#include "state.h"
 
 #define PATH_MAX 4096
 #define DATA_MAX 16384 /* a power of two */
@@ -86,13 +86,6 @@ struct {
 	__uint(max_entries, 1 << 24);
 } ring SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, STATS);
-	__type(key, u32);
-	__type(value, u64);
-} stats SEC(".maps");
-
 struct scratch {
 	struct call call;
 	char data[DATA_MAX + PATH_MAX + 8];
@@ -134,14 +127,6 @@ struct {
 
 u32 next_slot;
 u32 next_shape;
-
-static __always_inline void note(u32 index)
-{
-	u64 *value = bpf_map_lookup_elem(&stats, &index);
-
-	if (value)
-		++*value;
-}
 
 static __always_inline u64 mix(u64 hash, u64 value)
 {

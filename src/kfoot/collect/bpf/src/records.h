@@ -51,7 +51,7 @@ struct scope {
 	u32 alive;	 /* followed tasks */
 	u64 root, root_mount; /* kfoot's own root directory: paths begin there */
 	u32 own;	      /* kfoot's own process */
-	u32 unused;
+	u32 births;	      /* tasks that were followed from their beginning */
 };
 
 enum record { RECORD_CALL = 1, RECORD_STEP, RECORD_OBJECT, RECORD_FORK, RECORD_EXEC, RECORD_EXIT,

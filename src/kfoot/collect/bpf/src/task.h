@@ -97,7 +97,9 @@ static __always_inline long send(struct scratch *s, u32 used)
 	return error;
 }
 
-static __always_inline void start_record(struct scratch *s, struct task_state *state, u32 kind)
+/* ns: when it was; 0: now. */
+static __always_inline void start_record(struct scratch *s, struct task_state *state, u32 kind,
+					 u64 ns)
 {
 	u64 id = bpf_get_current_pid_tgid();
 
@@ -106,7 +108,7 @@ static __always_inline void start_record(struct scratch *s, struct task_state *s
 	s->call.head.shape = NONE;
 	s->call.head.tid = id;
 	s->call.head.pid = id >> 32;
-	s->call.head.ns = bpf_ktime_get_ns();
+	s->call.head.ns = ns ? ns : bpf_ktime_get_ns();
 	s->call.image = state->image;
 	bpf_get_current_comm(s->call.comm, sizeof(s->call.comm));
 	s->file = s->file2 = 0;
@@ -165,18 +167,19 @@ __noinline int adoptable(void)
 }
 
 /* Begin to follow a task that ran before we came. */
-static __always_inline struct task_state *adopt(struct task_struct *task)
+static __always_inline struct task *adopt(struct task_struct *current)
 {
 	u32 pid = bpf_get_current_pid_tgid() >> 32, *image, fresh;
+	struct mm_struct *mm = PLAIN(task_struct, current)->mm;
 	struct task_state *state;
+	struct task *task;
 	struct scratch *s;
-	struct mm_struct *mm = PLAIN(task_struct, task)->mm;
 
 	if (pid == scope.own || !adoptable())
 		return 0;
-	state = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	task = bpf_task_storage_get(&tasks, current, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	s = scratch();
-	if (!state || !s) {
+	if (!task || !s) {
 		note(STAT_LOST_TASK);
 		return 0;
 	}
@@ -187,38 +190,96 @@ static __always_inline struct task_state *adopt(struct task_struct *task)
 		image = bpf_map_lookup_elem(&images, &pid);
 	}
 	__sync_fetch_and_add(&scope.alive, 1);
-	state->follow = FOLLOW;
+	task->follow = FOLLOW;
+	task->image = image ? *image : 0;
 	forget();
-	state->fresh = 1;
-	state->image = image ? *image : 0;
-	start_record(s, state, RECORD_ADOPT);
+	state = take_state(task);
+	if (!state)
+		return 0;
+	start_record(s, state, RECORD_ADOPT, 0);
 	if (mm)
 		s->file = (u64)mm->exe_file;
 	send_call(s, 0);
-	return state;
+	return task;
 }
 
 /* kfoot itself is marked as not to be followed, and calls a moment after we were attached. */
-static __always_inline void take_own(struct task_struct *task)
+static __always_inline void take_own(struct task_struct *current)
 {
-	struct fs_struct *fs = PLAIN(task_struct, task)->fs;
+	struct fs_struct *fs = PLAIN(task_struct, current)->fs;
 
-	scope.own = task->tgid;
+	scope.own = current->tgid;
 	READ(scope.root_mount, fs->root.mnt);
 	READ(scope.root, fs->root.dentry);
 }
 
-static __always_inline struct task_state *followed(struct task_struct *task)
+/* What the current task is, NULL when nobody said so and it is not to be adopted either. */
+static __always_inline struct task *known(struct task_struct *current)
 {
-	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct task *task = bpf_task_storage_get(&tasks, current, 0, 0);
 
-	if (state && !state->follow && !scope.root)
-		take_own(task);
-	if (state)
-		return state->follow ? state : 0;
-	if (scope.adopt == ADOPT_NONE)
-		return 0;
-	return adopt(task);
+	if (task && !task->follow && !scope.root)
+		take_own(current);
+	if (!task && scope.adopt != ADOPT_NONE)
+		task = adopt(current);
+	return task;
 }
+
+/* The state of the current task if that is followed, and its number. */
+static __always_inline struct task_state *own_state(u32 *number)
+{
+	struct task_struct *current = (void *)bpf_get_current_task_btf();
+	struct task *task = known(current);
+	struct task_state *state = task && task->follow ? take_state(task) : 0;
+
+	if (!state)
+		return 0;
+	state->task = (u64)current;
+	*number = task->state;
+	return state;
+}
+
+/* Who calls? The number of its state, 0 for a task that is not followed. */
+__noinline u32 recognise(void)
+{
+	u32 number = 0;
+
+	own_state(&number);
+	return number;
+}
+
+/*
+ * The state of the task that makes a call, NULL when it is not followed. Mostly it is the one that
+ * called last on this processor: it is told by its registers.
+ */
+static __always_inline struct task_state *caller(u64 regs)
+{
+	u32 births = *(volatile u32 *)&scope.births, number;
+	struct processor *here = processor();
+	struct task_state *state;
+
+	if (!here)
+		return 0;
+	state = state_of(here->state);
+	if (state && state->regs == regs)
+		return state;
+	if (here->stranger == regs && here->births == births)
+		return 0;
+	number = recognise();
+	state = state_of(number);
+	if (state) {
+		state->regs = regs;
+		here->state = number;
+	} else if (scope.adopt == ADOPT_NONE) { /* else it may be adopted later */
+		here->stranger = regs;
+		here->births = births;
+	}
+	return state;
+}
+
+/* The task a state is of, which is the current one. */
+#define TASK_OF(state) \
+	(config.rdonly_cast ? VIEW(task_struct, (state)->task) : \
+			      (struct task_struct *)bpf_get_current_task_btf())
 
 #endif
