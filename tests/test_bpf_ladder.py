@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import bpfrig
+import kfoot
 from kfoot.collect.base import Scope
 from kfoot.collect.bpf import collector as module
 from kfoot.collect.bpf import libbpf, probe
@@ -75,6 +76,21 @@ def test_without_btf_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     able = Bpf().probe()
     assert able.can
     assert able.notes == ("counting only: the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)",)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("collector", ["auto", "bpf"])
+def test_a_recording_says_that_it_only_counted(
+    collector: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("bpf")
+    monkeypatch.setattr(module, "BTF", Path("/nowhere/btf"))
+    result = kfoot.run(["true"], collector=collector, out=tmp_path / "c.kfoot")
+    assert result.footprint["evidence"]["collectors"][0]["options"]["detail"] == "counting"
+    assert (
+        "what calls acted on, their paths, requests and order: "
+        "the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)"
+    ) in result.footprint["capture"]["not_recorded"]
 
 
 @pytest.mark.root

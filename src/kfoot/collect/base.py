@@ -23,6 +23,8 @@ class Ability:
     """The command that would mend it."""
     version: str | None = None
     notes: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    """What it records elsewhere and cannot record here, and why: part of ``not_recorded``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,8 @@ def choose(
     asked for by name, or all of auto, cannot work here. ``makers`` make the collectors.
     """
     if collector != "auto":
-        return _named(collector, watchdog, makers), _left_out(collector)
+        chosen, lacks = _named(collector, watchdog, makers)
+        return chosen, [*_left_out(collector), *lacks]
     abilities: dict[str, Ability] = {}
     made: dict[str, Collector] = {}
     for names in candidates:
@@ -72,13 +73,18 @@ def choose(
                 made[name] = makers[name](watchdog)
                 abilities[name] = made[name].probe()
         if all(abilities[name].can for name in names):
-            return [made[name] for name in names], _missing(names, abilities)
+            lacks = [word for name in names for word in abilities[name].lacks]
+            return [made[name] for name in names], [*_missing(names, abilities), *lacks]
     reasons = "; ".join(f"{name}: {ability.why_not}" for name, ability in abilities.items())
     raise RecordError(f"nothing can record here ({reasons})", hint="see `kfoot doctor`")
 
 
-def _named(words: str, watchdog: Watchdog, makers: Mapping[str, Make]) -> list[Collector]:
-    chosen = []
+def _named(
+    words: str, watchdog: Watchdog, makers: Mapping[str, Make]
+) -> tuple[list[Collector], list[str]]:
+    """The collectors of these names, and what they lack here."""
+    chosen: list[Collector] = []
+    lacks: list[str] = []
     for name in words.replace("+", ",").split(","):
         if name not in makers:
             raise RecordError(
@@ -89,7 +95,8 @@ def _named(words: str, watchdog: Watchdog, makers: Mapping[str, Make]) -> list[C
         if not ability.can:
             raise RecordError(f"{name} cannot record here: {ability.why_not}", hint=ability.mend)
         chosen.append(collector)
-    return chosen
+        lacks += ability.lacks
+    return chosen, lacks
 
 
 def _left_out(words: str) -> list[str]:

@@ -100,6 +100,7 @@ class Ftrace:
                 True,
                 version=os.uname().release,
                 notes=("no raw_syscalls events (CONFIG_HAVE_SYSCALL_TRACEPOINTS)",),
+                lacks=("system calls: no raw_syscalls events (CONFIG_HAVE_SYSCALL_TRACEPOINTS)",),
             )
         return Ability(True, version=os.uname().release)
 

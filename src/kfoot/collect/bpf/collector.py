@@ -67,12 +67,13 @@ class Bpf:
             recording = self._load()
         except (BpfError, OSError) as error:
             return replace(able, can=False, why_not=str(error))
-        notes = (
-            (f"{recording.detail} detail",)
-            if self._lower is None
-            else (f"counting only: {self._lower}",)
+        if self._lower is None:
+            return replace(able, notes=(f"{recording.detail} detail",))
+        return replace(
+            able,
+            notes=(f"counting only: {self._lower}",),
+            lacks=(f"what calls acted on, their paths, requests and order: {self._lower}",),
         )
-        return replace(able, notes=notes)
 
     def wrap(self, argv: Sequence[str], raw: Path) -> list[str]:
         return list(argv)
