@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.kfoot-ready
 NATIVE := $(wildcard src/kfoot/native/*.[ch])
 
-.PHONY: setup test-packages demo test bench lint bpf clean
+.PHONY: setup test-packages bench-packages demo test bench lint bpf clean
 
 setup: $(STAMP)
 
@@ -18,6 +18,9 @@ $(STAMP): pyproject.toml setup.py $(NATIVE)
 test-packages:
 	sh scripts/packages.sh test
 
+bench-packages:
+	sh scripts/packages.sh bench
+
 demo: setup
 	$(PY) examples/openaps/demo.py --out demo
 
@@ -25,7 +28,7 @@ test: test-packages setup
 	$(PY) -m pytest -q -n auto --dist loadfile $(if $(FAST),-m "not slow") $(ARGS)
 
 # What is timed must not compile itself: an installed kfoot has its bytecode.
-bench: test-packages setup
+bench: bench-packages setup
 	$(PY) -m compileall -q src/kfoot
 	$(PY) benchmarks/run.py
 

@@ -62,6 +62,7 @@ TRACERS: dict[str, list[str]] = {
         "-c",
     ],
     "trace-cmd raw_syscalls": [
+        "unshare", "-m", "sh", str(HERE / "without_function_tracer.sh"),
         "trace-cmd", "record", "-e", "raw_syscalls", "-F", "-c", "-o", "{dir}/out",
     ],
 }  # fmt: skip
@@ -132,6 +133,7 @@ def _quoted(command: list[str], folder: Path) -> str:
 def measure(names: list[str], tracers: list[str], pairs: int) -> dict[tuple[str, str], Result]:
     results = {(w, t): Result() for w in names for t in tracers}
     for workload in names:
+        subprocess.run(WORKLOADS[workload], capture_output=True)  # so that its files are in memory
         for tracer in tracers:
             slow = tracer.startswith(("strace", "perf trace"))
             command = SHORT.get(workload, WORKLOADS[workload]) if slow else WORKLOADS[workload]

@@ -1,16 +1,17 @@
 #!/bin/sh
 # Install the Debian packages that are missing, if root and apt-get are here; say so otherwise.
-# usage: packages.sh run|test
+# usage: packages.sh run|test|bench
 set -u
 RUN="python3-venv strace graphviz libbpf1"
-TEST="$RUN gcc libc6-dev python3-dev gcc-multilib trace-cmd linux-perf mawk perl xz-utils chromium
-  poppler-utils busybox-static
-  cpio kmod qemu-system-x86 seabios openssh-server openssh-client sqlite3 git curl
-  linux-source"
+TEST="$RUN gcc libc6-dev python3-dev gcc-multilib clang llvm libbpf-dev trace-cmd linux-perf mawk
+  perl xz-utils chromium poppler-utils busybox-static cpio kmod qemu-system-x86 qemu-system-arm
+  seabios openssh-server openssh-client sqlite3 git curl linux-source"
+BENCH="$TEST bpftrace"
 case "${1:-run}" in
   run) wanted=$RUN ;;
   test) wanted=$TEST ;;
-  *) echo "usage: $0 run|test" >&2; exit 2 ;;
+  bench) wanted=$BENCH ;;
+  *) echo "usage: $0 run|test|bench" >&2; exit 2 ;;
 esac
 command -v dpkg-query >/dev/null 2>&1 || exit 0
 missing=

@@ -68,6 +68,7 @@ _NEEDS: dict[str, Callable[[], str | None]] = {
     "tracefs": _tracefs,
     "bpf": _bpf,
     "strace": _program("strace"),
+    "clang": _program("clang"),
     "gcc": _program("gcc"),
     "dot": _program("dot"),
     "browser": _program("chromium"),
