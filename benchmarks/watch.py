@@ -37,8 +37,10 @@ def row(seconds: int) -> list[str]:
             subprocess.run([*KFOOT, "watch", *options], check=True, **quiet)
             derived = time.time()
             page = ["-o", str(Path(folder) / "report.html")]
-            subprocess.run([*KFOOT, "report", str(capture), *page], check=True, **quiet)
+            done = subprocess.run([*KFOOT, "report", str(capture), *page], **quiet)
             reported = time.time()
+            if done.returncode not in (0, 3):  # 3: something was lost, which the row tells
+                done.check_returncode()
         finally:
             os.killpg(busy.pid, signal.SIGKILL)
             busy.wait()
