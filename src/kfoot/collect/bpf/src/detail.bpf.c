@@ -110,8 +110,7 @@ static __always_inline int finish(struct task_struct *task, struct task_state *s
 		/* Its path lay in memory that is gone. */
 		hash = mix(hash, state->program);
 		s->call.head.flags |= FLAG_EXECUTED;
-	} else if (role->path)
-{
+	} else if (role->path) {
 		hash = take_paths(s, state, hash);
 	} else if (role->sockaddr) {
 		hash = take_sockaddr(s, state, hash);
