@@ -159,6 +159,7 @@ static inline const uint8_t *text_usual_body(const uint8_t *p, const uint8_t *en
 	if (!is_digit(p[0]) || !is_digit(p[1]) || !is_digit(p[2]) || p[3] != ']' || p[4] != ' ')
 		return NULL;
 	p += 5;
+	spaces(&p); /* trace-cmd prints the time in a column of its own */
 	r->context = UNKNOWN;
 	if (!is_digit(*p)) {
 		int n = 0;
