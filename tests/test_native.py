@@ -7,13 +7,21 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from generated import EXAMPLES
 from kfoot.readers.base import Options
 from kfoot.readers.files import Source
-from kfoot.readers.ftrace_text import LONGEST, READER, NativeText, Scanner, TextTally, lines
+from kfoot.readers.ftrace_text import (
+    LONGEST,
+    PIECE,
+    READER,
+    NativeText,
+    Scanner,
+    TextTally,
+    lines,
+)
 from kfoot.readers.native import native
 from needs import needs
 
@@ -35,9 +43,14 @@ def by_python(text: bytes, until: int | None = None, ioctl: int = 16) -> TextTal
 
 
 def by_native(
-    module: ModuleType, text: bytes, until: int | None = None, threads: int = 3, pieces: int = 1
+    module: ModuleType,
+    text: bytes,
+    until: int | None = None,
+    threads: int = 3,
+    pieces: int = 1,
+    piece: int = PIECE,
 ) -> TextTally:
-    scanner = NativeText(module, until, 16, threads)
+    scanner = NativeText(module, until, 16, threads, piece)
     found = [line[:LONGEST] + b"\n" for line in text.split(b"\n")]
     if not found[-1].strip(b"\n"):
         found.pop()
@@ -54,6 +67,9 @@ def same(one: TextTally, other: TextTally) -> None:
 HEADS = [
     b"             job-101     [000] d.h..     2.133883: ",
     b"            bash-115   [000]     4.705748: ",
+    b"            bash-115   [000]     4.705749: ",
+    b"            bush-115   [000]     4.705750: ",
+    b"            bash-115   [000]     4.705751001: ",
     b"  my - prog-9-42-7       [012] ..s1.   100.000001: ",
     b"         kworker-9       (      9) [001] .....     1.000000: ",
     b"         kworker-9       (-------) [001] ..Z..     1.000000: ",
@@ -119,13 +135,22 @@ BROKEN = st.tuples(LINE, st.integers(0, 80), st.binary(max_size=3)).map(
 TEXT = st.lists(st.one_of(LINE, BROKEN), max_size=25).map(b"\n".join)
 
 
+PIECES = st.sampled_from([1, 5, 60, 300, PIECE])
+
+
 @EXAMPLES
-@given(TEXT, st.one_of(st.none(), st.integers(0, 3 * 10**9)), st.integers(1, 5), st.integers(1, 4))
-@example(b"-1 [0] 1.5: a:", None, 2, 1)
+@given(
+    TEXT,
+    st.one_of(st.none(), st.integers(0, 3 * 10**9)),
+    st.integers(1, 5),
+    st.integers(1, 4),
+    PIECES,
+)
+@example(b"-1 [0] 1.5: a:", None, 2, 1, PIECE)
 def test_any_text(
-    module: ModuleType, text: bytes, until: int | None, threads: int, pieces: int
+    module: ModuleType, text: bytes, until: int | None, threads: int, pieces: int, piece: int
 ) -> None:
-    same(by_native(module, text, until, threads, pieces), by_python(text, until))
+    same(by_native(module, text, until, threads, pieces, piece), by_python(text, until))
 
 
 AGAIN = [
@@ -138,6 +163,9 @@ AGAIN = [
     b"         kworker-9       (      9) [001] .....     1.000000: ",
     b"         kworker-9       (      8) [001] .....     1.000000:  ",
     b"         kworker-9       [001x] ..s1.     1.000000: ",
+    b"         kworker-9       [001] ..s1.     2.000000: ",
+    b"         kworker-9       [001]  1.000005: ",
+    b"         kworker-8       [001]  1.000006: ",
 ]
 SHORT = [b"a: b", b"a(b", b"ab: c:", b"sched_switch: a ==> b", b"sched_waking: a", b":", b"a b: c"]
 SHORT += [
@@ -152,10 +180,14 @@ SHORT += [
 @given(
     st.lists(st.tuples(st.sampled_from(AGAIN), st.sampled_from(SHORT)).map(b"".join), max_size=60),
     st.integers(1, 3),
+    PIECES,
+    st.one_of(st.none(), st.just(1_000_000_003)),
 )
-def test_tasks_that_do_the_same_again(module: ModuleType, found: list[bytes], threads: int) -> None:
-    text = b"\n".join([*found, b"#" * 80])
-    same(by_native(module, text, threads=threads), by_python(text))
+def test_tasks_that_do_the_same_again(
+    module: ModuleType, found: list[bytes], threads: int, piece: int, until: int | None
+) -> None:
+    text = b"\n".join(found)
+    same(by_native(module, text, until, threads, piece=piece), by_python(text, until))
 
 
 def test_more_tasks_than_the_first_table_has_room_for(module: ModuleType) -> None:
@@ -168,9 +200,90 @@ def test_more_tasks_than_the_first_table_has_room_for(module: ModuleType) -> Non
 
 
 @EXAMPLES
-@given(st.binary(max_size=300))
-def test_any_bytes_as_text(module: ModuleType, text: bytes) -> None:
-    same(by_native(module, text), by_python(text))
+@given(st.binary(max_size=300), PIECES)
+def test_any_bytes_as_text(module: ModuleType, text: bytes, piece: int) -> None:
+    same(by_native(module, text, piece=piece), by_python(text))
+
+
+def by_file(module: ModuleType, path: Path, threads: int, piece: int) -> TextTally:
+    scanner = NativeText(module, None, 16, threads, piece)
+    assert scanner.read(path) is None
+    return scanner.end()
+
+
+LINES = [
+    b"         kworker-9       [001] ..s1.     1.000001: name: x",
+    b"            bash-115   [000]     4.705748: sys_enter: NR 16 (3, 5401, 0)",
+    b"            bash-115   [000]     4.705748: sys_exit: NR 16 = 0",
+    b"            bash-115   [000]     4.705748: print: one",
+    b"two",
+]
+
+
+@settings(EXAMPLES, max_examples=min(EXAMPLES.max_examples, 200))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(LINES),
+            st.sampled_from([0, 0, 1, 200, LONGEST - 60, LONGEST, 256 << 10, 300_000]),
+            st.sampled_from([1, 1, 1, 3000]),
+        ),
+        max_size=12,
+    ),
+    st.integers(1, 3),
+    st.sampled_from([1000, 50_000, 256 << 10, PIECE]),
+    st.booleans(),
+)
+def test_files_with_lines_longer_than_what_is_read_at_once(
+    module: ModuleType,
+    tmp_path_factory: pytest.TempPathFactory,
+    made: list[tuple[bytes, int, int]],
+    threads: int,
+    piece: int,
+    ends: bool,
+) -> None:
+    text = b"\n".join(
+        line + b"." * more for line, more, times in made for _ in range(1 if more > 999 else times)
+    )
+    path = tmp_path_factory.mktemp("long") / "trace"
+    path.write_bytes(text + b"\n" * ends)
+    same(by_file(module, path, threads, piece), by_python(path.read_bytes()))
+
+
+@pytest.mark.parametrize("body", LINES)
+def test_pieces_are_cut_at_records_of_every_kind(module: ModuleType, body: bytes) -> None:
+    text = b"\n".join([body] * 40)
+    for piece in range(1, 200, 7):
+        same(by_native(module, text, threads=2, piece=piece), by_python(text))
+
+
+def test_a_reading_can_be_left_in_the_middle(module: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    path.write_bytes(LINES[0] * 10 + b"\n" + (LINES[0] + b"\n") * 100_000)
+    with path.open("rb") as file:
+        for steps in range(4):
+            text = module.Text(threads=3, until=1, ioctl=16, piece=10_000)
+            text.read(file.fileno(), path.stat().st_size)
+            for _ in range(steps):
+                text.step()
+            with pytest.raises(ValueError, match="one source"):
+                text.feed(b"")
+            del text
+
+
+def test_a_file_that_shrank_and_one_that_cannot_be_read(module: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    path.write_bytes((LINES[0] + b"\n") * 1000)
+    text = module.Text(threads=2, until=1 << 62, ioctl=16, piece=10_000)
+    with path.open("rb") as file:
+        text.read(file.fileno(), 1 << 20)
+        assert all(iter(text.step, None))
+    assert text.end()["records"] == 1000
+    text = module.Text(threads=2, until=1, ioctl=16, piece=10_000)
+    with path.open("ab") as file:
+        text.read(file.fileno(), path.stat().st_size)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            all(iter(text.step, None))
 
 
 @pytest.mark.parametrize("cut", range(LONGEST - 12, LONGEST + 3))
@@ -207,6 +320,7 @@ def test_files_are_read_the_same_way(
     path = tmp_path / "trace"
     path.write_bytes(gzip.compress(text) if packed else text)
     monkeypatch.setattr("kfoot.readers.native.SEGMENT", 100_000)
+    monkeypatch.setattr(NativeText.__init__, "__defaults__", (0, 100_000))
     seen: list[tuple[int, int]] = []
     fast = READER.read([path], Options(arch="aarch64", progress=lambda *at: seen.append(at)))
     monkeypatch.setenv("KFOOT_NATIVE", "0")

@@ -7,8 +7,7 @@
 #include <Python.h>
 
 #include "calls.h"
-
-#define MOST_THREADS 64
+#include "crew.h"
 
 extern PyType_Spec text_spec, ring_spec, strace_spec;
 

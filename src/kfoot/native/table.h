@@ -125,6 +125,19 @@ static inline void arena_free(struct arena *a)
 	}
 }
 
+/* Forgets what was copied; one block stays for what is copied next. */
+static inline void arena_clear(struct arena *a)
+{
+	while (a->head && a->head->next) {
+		struct arena_block *next = a->head->next;
+
+		free(a->head);
+		a->head = next;
+	}
+	if (a->head)
+		a->head->used = 0;
+}
+
 /*
  * TABLE(name, entry): a table of `struct entry`, which has `uint64_t hash` (0: empty slot).
  * name_find(table, key, hash) gives the slot of the key (found or made, then zeroed but for hash,

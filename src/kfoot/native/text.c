@@ -2,8 +2,8 @@
  * Lines of ftrace text, counted. What a line is, is told in ftrace_text.py: this file and the
  * regular expressions there accept the same bytes (tests/test_native.py tries).
  *
- * A piece ends with a newline. No class of characters below holds a newline, so every loop over
- * characters ends at the end of its line without asking for the piece's end.
+ * Lines end with a newline. No class of characters below holds a newline, so every loop over
+ * characters ends at the end of its line without asking for the buffer's end.
  */
 #include "text_hot.h"
 
@@ -55,18 +55,20 @@ static void comment_line(struct text_part *part, const uint8_t *p)
 		p += sizeof written - 1;
 		if (digits(&p, 18, &kept) && *p++ == '/' && digits(&p, 18, &all) && all > kept)
 			part->overrun = add_to(part->overrun, all - kept);
-	} else if (starts(p, "# tracer: ") && !part->tracer_length) {
+	} else if (starts(p, "# tracer: ") && !part->piece->tracer_length) {
 		size_t n = 0;
 
 		for (p += 10; n < 40 && ((text_class[p[n]] & NAME_CHAR && p[n] != '.') || p[n] == '-');)
 			n++;
-		memcpy(part->tracer, p, n);
-		part->tracer_length = n;
+		memcpy(part->piece->tracer, p, n);
+		part->piece->tracer_length = n;
 	}
 }
 
 static void other_line(struct text_part *part, const uint8_t *p, const uint8_t *stop)
 {
+	struct text_piece *piece = part->piece;
+
 	if (lost_line(part, p))
 		return;
 	if (text_trace_cmd_head(p, stop)) {
@@ -75,32 +77,42 @@ static void other_line(struct text_part *part, const uint8_t *p, const uint8_t *
 		part->continued++;
 	} else {
 		part->unparsed++;
-		if (part->samples_used < SAMPLES) {
-			struct sample *s = &part->samples[part->samples_used++];
+		if (piece->samples_used < SAMPLES) {
+			struct sample *s = &piece->samples[piece->samples_used++];
 
-			s->line = part->lines;
+			s->line = piece->lines;
 			s->length = stop - p < SAMPLE_BYTES ? stop - p : SAMPLE_BYTES;
 			memcpy(s->text, p, s->length);
 		}
 	}
 }
 
+bool text_lives_add(struct text_lives *lives, const uint8_t *bytes, size_t length)
+{
+	if (!length)
+		return true;
+	if (lives->size - lives->used < length) {
+		size_t size = lives->size * 2 + length + 4096;
+		uint8_t *more = realloc(lives->bytes, size);
+
+		if (!more)
+			return false;
+		lives->bytes = more;
+		lives->size = size;
+	}
+	memcpy(lives->bytes + lives->used, bytes, length);
+	lives->used += length;
+	return true;
+}
+
 static bool keep_life(struct text_part *part, int32_t tid, int kind, const uint8_t *text,
 		      const uint8_t *stop)
 {
-	if (part->lives_used == part->lives_size) {
-		size_t size = part->lives_size ? part->lives_size * 2 : 256;
-		struct text_life *lives = realloc(part->lives, size * sizeof *lives);
+	struct text_lives *lives = &part->piece->lives;
+	struct text_life life = {.length = (uint32_t)(stop - text), .tid = tid, .kind = kind};
 
-		if (!lives)
-			return false;
-		part->lives = lives;
-		part->lives_size = size;
-	}
-	part->lives[part->lives_used++] = (struct text_life){
-		.text = text, .length = (uint32_t)(stop - text), .tid = tid, .kind = kind,
-	};
-	return true;
+	return text_lives_add(lives, (const uint8_t *)&life, sizeof life) &&
+	       text_lives_add(lives, text, life.length);
 }
 
 /* The name an event is counted by; `longer` is room for one that is not in the line. */
@@ -133,204 +145,301 @@ static bool event_name(const struct record *r, const uint8_t **text, size_t *len
 	return true;
 }
 
-/* What the begin of a line says of its task. */
-static void describe(struct task *task, const uint8_t *comm, uint8_t comm_length, int32_t leader)
+bool text_name_task(struct arena *arena, struct task *task, const uint8_t *comm, uint8_t length)
 {
-	if (comm) {
-		task->comm = comm;
-		task->comm_length = comm_length;
-	}
-	if (leader >= 0) {
-		task->leader = leader;
-		task->firm_leader = true;
-	}
+	static const uint8_t room[FURTHEST];
+	uint8_t *own = (uint8_t *)task->comm;
+
+	if (own && task->comm_length == length && !memcmp(own, comm, length))
+		return false;
+	/* Written over when it changes: a task may take name after name. */
+	if (!own)
+		own = arena_copy(arena, room, sizeof room);
+	if (own)
+		memcpy(own, comm, length);
+	task->comm = own;
+	task->comm_length = length;
+	return true;
 }
 
 /* A line that holds a record. */
 struct found {
 	const uint8_t *line, *dash, *stop;
 	struct record record;
-	struct text_head *head; /* where the line's begin is remembered; NULL: nowhere */
-	bool known;		/* it is there already */
+	struct text_head *head; /* that says whose it is; NULL: the line itself does */
 	struct text_hot *hot;	/* where the event is counted; NULL: not looked up yet */
 };
 
-/* The task of a line's begin, which is remembered; NULL when memory is out. */
+/* Where heads like this one are; `point` is at least LEAST_POINT. */
+static inline struct text_head *head_place(struct text_part *part, const uint8_t *line,
+					   size_t point)
+{
+	uint64_t h = word_at(line + COLUMN) * 0x9E3779B97F4A7C15ull ^
+		     word_at(line + COLUMN + 8) * 0xBF58476D1CE4E5B9ull ^
+		     word_at(line + point - 8) * 0x94D049BB133111EBull;
+
+	return &part->heads[(h >> 32) % HEADS];
+}
+
+#define LEAST_POINT (COLUMN + 8)
+
+/* What a line says of its task is said again by lines with the same begin. */
+static void remember_head(struct text_part *part, const struct found *f, struct task *task)
+{
+	const struct record *r = &f->record;
+	size_t point = r->point ? r->point - f->line : 0;
+
+	if (point < LEAST_POINT || point >= HEAD_BYTES || six_digits(r->point + 1) == NO_DIGITS)
+		return;
+	struct text_head *head = head_place(part, f->line, point);
+
+	*head = (struct text_head){
+		.ns = r->ns - r->ns % 1000000000, .task = task, .tid = r->tid,
+		.length = (uint8_t)(point + 1), .context = r->context,
+	};
+	memcpy(head->bytes, f->line, head->length);
+	part->point = point;
+}
+
+static void forget_heads(struct text_part *part, int32_t tid)
+{
+	for (int i = 0; i < HEADS; i++)
+		if (part->heads[i].tid == tid)
+			part->heads[i].length = 0;
+}
+
+/* The task of a line that was taken apart; NULL when memory is out. */
 static struct task *task_at(struct text_part *part, const struct found *f)
 {
 	const uint8_t *comm = f->line, *comm_end = f->dash;
 	const struct record *r = &f->record;
-	size_t size = part->tasks.size;
-	struct task *task = task_of(&part->tasks, r->tid);
-	struct record again;
+	struct tasks *tasks = &part->piece->tasks;
+	size_t size = tasks->size;
+	struct task *task = task_of(tasks, r->tid);
+	bool news = false;
 
 	if (!task)
 		return NULL;
+	if (tasks->size != size) /* it grew: the tasks are elsewhere now */
+		memset(part->heads, 0, sizeof part->heads);
 	while (comm < comm_end && *comm == ' ')
 		comm++;
 	while (comm < comm_end && comm_end[-1] == ' ')
 		comm_end--;
-	if (comm_end - comm == 5 && !memcmp(comm, "<...>", 5))
-		comm = NULL;
-	describe(task, comm, (uint8_t)(comm ? comm_end - comm : 0), r->leader);
-	if (part->tasks.size != size) /* it grew: the tasks are elsewhere now */
-		memset(part->heads, 0, sizeof part->heads);
-	if (!f->head)
-		return task;
-	size_t length = text_head(f->dash, &again) - f->line;
-
-	f->head->length = 0;
-	if (length >= 8 && length <= HEAD_BYTES) {
-		*f->head = (struct text_head){
-			.length = (uint8_t)length, .tid = r->tid, .leader = r->leader,
-			.comm = comm, .comm_length = task->comm_length, .task = task,
-		};
-		memcpy(f->head->bytes, f->line, length);
+	if (comm_end - comm != 5 || memcmp(comm, "<...>", 5)) {
+		news = text_name_task(&part->piece->comms, task, comm, (uint8_t)(comm_end - comm));
+		if (!task->comm)
+			return NULL;
 	}
+	if (r->leader >= 0) {
+		news |= !task->firm_leader || task->leader != r->leader;
+		task->leader = r->leader;
+		task->firm_leader = true;
+	}
+	if (news)
+		forget_heads(part, r->tid);
+	remember_head(part, f, task);
 	return task;
+}
+
+/* What stands behind the names of raw_syscalls' events. */
+union call_text {
+	struct entered entered;
+	struct left left;
+};
+
+/* False when that is not what the kernel writes: the line is no record. */
+static inline bool call_at(struct text_part *part, uint8_t role, const struct record *r,
+			   const uint8_t *stop, union call_text *call)
+{
+	if (role == SYS_ENTER)
+		return text_enter(r->behind, stop, part->ioctl, &call->entered);
+	return role != SYS_EXIT || text_exit(r->behind, stop, &call->left);
+}
+
+static bool by_role(struct text_part *part, const struct found *f, struct task *task,
+		    union call_text *call)
+{
+	const struct record *r = &f->record;
+
+	if (f->hot->role == SYS_ENTER) {
+		call->entered.ns = r->ns;
+		return task_enters(&part->calls, task, &call->entered);
+	}
+	if (f->hot->role == SYS_EXIT) {
+		call->left.ns = r->ns;
+		return task_leaves(&part->calls, task, &call->left);
+	}
+	return f->hot->role < LIFE || r->mark != ':' ||
+	       keep_life(part, r->tid, f->hot->role - LIFE, r->behind, f->stop);
 }
 
 /* One record; false when its line is none after all. */
 static inline bool count(struct text_part *part, struct found *f)
 {
 	const struct record *r = &f->record;
-	struct text_hot *hot = f->hot;
-	struct entered entered;
-	struct left left;
+	union call_text call;
 
-	if (!hot) {
+	if (!f->hot) {
 		const uint8_t *name;
 		size_t length;
 		uint8_t longer[112];
 
 		if (!event_name(r, &name, &length, longer))
 			return false;
-		hot = text_hot_of(part, r, name, length);
-		if (!hot) {
+		f->hot = text_hot_of(part, r, name, length);
+		if (!f->hot) {
 			part->out_of_memory = true;
 			return true;
 		}
 	}
-	if (hot->role == SYS_ENTER && !text_enter(r->behind, f->stop, part->ioctl, &entered))
-		return false;
-	if (hot->role == SYS_EXIT && !text_exit(r->behind, f->stop, &left))
+	struct text_hot *hot = f->hot;
+
+	if (hot->role != PLAIN && !call_at(part, hot->role, r, f->stop, &call))
 		return false;
 	part->talker = hot->role == TALKER;
 	part->records++;
-	part->ticks |= r->ticks;
+	part->ticks |= !r->point;
 	if (r->ns > part->until)
 		return true;
-	if (!part->any || r->ns < part->first)
+	if (r->ns < part->first)
 		part->first = r->ns;
-	if (!part->any || r->ns > part->last)
+	if (r->ns > part->last)
 		part->last = r->ns;
-	part->any = true;
 	hot->count++;
-	struct task *task = f->known ? f->head->task : task_at(part, f);
+	struct task *task = f->head ? f->head->task : task_at(part, f);
 
-	if (!task) {
+	if (!task || (hot->role != PLAIN && !by_role(part, f, task, &call)))
 		part->out_of_memory = true;
-		return true;
-	}
-	if (f->known)
-		describe(task, f->head->comm, f->head->comm_length, f->head->leader);
-	if (hot->role == SYS_ENTER) {
-		entered.ns = r->ns;
-		part->out_of_memory |= !task_enters(&part->calls, task, &entered);
-	} else if (hot->role == SYS_EXIT) {
-		left.ns = r->ns;
-		part->out_of_memory |= !task_leaves(&part->calls, task, &left);
-	} else if (hot->role >= LIFE && r->mark == ':') {
-		part->out_of_memory |=
-			!keep_life(part, r->tid, hot->role - LIFE, r->behind, f->stop);
-	}
 	return true;
 }
 
-const uint8_t *text_first_record(const uint8_t *from, const uint8_t *end)
+/* Where the first record at or behind `from` (the begin of a line) stands; `end` without one. */
+static const uint8_t *first_record(struct text_part *part, const uint8_t *from, const uint8_t *end)
 {
-	struct record r;
-
 	while (from < end) {
-		const uint8_t *newline = memchr(from, '\n', end - from);
+		const uint8_t *newline = memchr(from, '\n', end - from), *name;
+		struct record r;
+		size_t length;
+		uint8_t longer[112];
+		union call_text call;
 
-		/* raw_syscalls and returns may turn out to be no records after all. */
-		if (*from != '#' && text_record(from, newline, &r) && r.mark == ':' &&
-		    r.name_length && !(r.name_length >= 5 && !memcmp(r.name, "sys_e", 5)))
+		if (*from != '#' && text_record(from, newline, &r) &&
+		    event_name(&r, &name, &length, longer) &&
+		    call_at(part, text_role_of(name, length), &r, newline, &call))
 			return from;
 		from = newline + 1;
 	}
 	return end;
 }
 
-/* A line that begins as one did before. Its end needs not be known: nothing is read that is
- * farther than WIDE bytes from a character that stands before it. */
+/* A line that begins as one did before. Its end needs not be known: nothing is read that is more
+ * than LINES_SLACK bytes behind its begin. */
 static inline bool find_again(struct text_part *part, struct found *f)
 {
-	uint64_t pid = word_at(f->line + COLUMN); /* with its dash */
-	struct text_head *head = &part->heads[(pid * 0x9E3779B97F4A7C15ull >> 32) % HEADS];
+	const uint8_t *point = f->line + part->point;
+	struct text_head *head = head_place(part, f->line, part->point);
+	uint64_t fraction = six_digits(point + 1);
 
+	if (head->length != part->point + 1 || !same_head(f->line, head) || fraction == NO_DIGITS)
+		return false;
 	f->head = head;
-	f->dash = f->line + COLUMN;
-	if (!head->length || !same_bytes(f->line, head->bytes, head->length))
-		return false;
-	const uint8_t *event = text_usual_body(f->line + head->length, part->end, &part->seconds,
-					       &f->record);
-
-	if (!event)
-		return false;
 	f->record.tid = head->tid;
-	f->record.leader = head->leader;
-	f->known = true;
-	f->hot = hot_again(part, f->line, event, &f->record);
-	return f->hot || text_event(f->line, event, &f->record);
+	f->record.context = head->context;
+	f->record.ns = head->ns + fraction * 1000;
+	f->record.point = point;
+	f->hot = hot_again(part, point + 1 + SIX_DIGITS, &f->record);
+	return f->hot || text_event(f->line, point + 1 + SIX_DIGITS, &f->record);
 }
 
-/* The newline behind `p`. */
-static inline const uint8_t *end_of_line(const struct text_part *part, const uint8_t *p)
+static inline bool find(struct text_part *part, struct found *f, const uint8_t *end,
+			const uint8_t **newline)
 {
-	return memchr(p, '\n', part->end - p);
-}
-
-static inline bool find(struct text_part *part, struct found *f, const uint8_t **newline)
-{
-	bool wide = part->end - f->line > COLUMN + WIDE && f->line[COLUMN] == '-';
-
-	if (wide && find_again(part, f)) {
-		*newline = end_of_line(part, f->record.behind);
+	if (find_again(part, f)) {
+		*newline = memchr(f->record.behind, '\n', end - f->record.behind);
 		return true;
 	}
-	*newline = end_of_line(part, f->line);
-	f->known = false;
+	*newline = memchr(f->line, '\n', end - f->line);
+	f->head = NULL;
 	f->hot = NULL;
 	f->dash = text_record(f->line, *newline, &f->record);
-	if (!wide || f->dash != f->line + COLUMN)
-		f->head = NULL;
 	return f->dash;
 }
 
-void text_scan(struct text_part *part)
+/* Counts whole lines; LINES_SLACK bytes behind them can be read. */
+static void scan(struct text_part *part, const uint8_t *p, const uint8_t *end)
 {
-	const uint8_t *p = part->begin;
-
-	memset(part->heads, 0, sizeof part->heads);
-	part->seconds = (struct seconds){.word = 1};
-	while (p < part->end && !part->out_of_memory) {
+	while (p < end && !part->out_of_memory) {
 		const uint8_t *newline;
 		struct found found;
 
 		found.line = p;
-		part->lines++;
+		part->piece->lines++;
 		if (*p == '#') {
-			newline = end_of_line(part, p);
+			newline = memchr(p, '\n', end - p);
 			comment_line(part, p);
 		} else {
-			bool is_record = find(part, &found, &newline);
+			bool is_record = find(part, &found, end, &newline);
 
-			found.stop = newline - p > LONGEST ? p + LONGEST : newline;
+			found.stop = newline;
 			if (!is_record || !count(part, &found))
-				other_line(part, p, found.stop);
+				other_line(part, p, newline);
 		}
 		p = newline + 1;
 	}
+}
+
+/* Counts lines of the piece; those before its first record are not its own. */
+static bool take(struct text_part *part, bool mine, const uint8_t *begin, const uint8_t *end)
+{
+	if (!mine)
+		begin = first_record(part, begin, end);
+	if (begin < end)
+		scan(part, begin, end);
+	return mine || begin < end;
+}
+
+/* Takes the lines behind a piece that belong to its last record; whether it has one. */
+static bool take_rest(struct text_part *part, const struct source *source, bool mine, uint64_t to)
+{
+	struct lines *lines = &part->lines;
+	bool open = lines_open(lines); /* it begins in the piece */
+	const uint8_t *p, *end;
+
+	for (uint64_t more = 8192; to < source->size && (mine || open); more *= 2) {
+		to += more;
+		while (lines_more(lines, source, to, LONGEST, &p, &end)) {
+			if (open) {
+				const uint8_t *next = (const uint8_t *)memchr(p, '\n', end - p) + 1;
+
+				open = false;
+				mine = take(part, mine, p, next);
+				if (!mine)
+					return false;
+				p = next;
+			}
+			const uint8_t *record = first_record(part, p, end);
+
+			scan(part, p, record);
+			if (record < end)
+				return mine;
+		}
+	}
+	return mine;
+}
+
+void text_piece(struct text_part *part, const struct source *source, uint64_t from, uint64_t to)
+{
+	struct lines *lines = &part->lines;
+	const uint8_t *p, *end;
+	bool mine = !from;
+
+	memset(part->heads, 0, sizeof part->heads);
+	part->point = LEAST_POINT;
+	lines_begin(lines, from);
+	while (lines_more(lines, source, to, LONGEST, &p, &end))
+		mine = take(part, mine, p, end);
+	part->piece->empty = !take_rest(part, source, mine, to);
+	part->piece->talker = part->talker;
+	part->piece->error = lines->error;
 }

@@ -2,6 +2,7 @@
 #ifndef KFOOT_TEXT_H
 #define KFOOT_TEXT_H
 
+#include "lines.h"
 #include "text_line.h"
 
 /* What a record means beside being counted, by its name. */
@@ -61,19 +62,22 @@ struct text_hot {
 #define HOT_BITS 9
 #define HOT (1 << HOT_BITS)
 
-/* The begin of a line up to its "[", as it was before for the same task: not taken apart again. */
-#define HEAD_BYTES 40
+/*
+ * The begin of a line up to the point in its time, as it was before: task, processor, flags and
+ * seconds are the same again, and not taken apart again. What it says of the task is known.
+ */
+#define HEAD_BYTES 64
 
 struct text_head {
 	uint8_t bytes[HEAD_BYTES];
-	uint8_t length; /* 0: nothing here */
-	uint8_t comm_length;
-	int32_t tid, leader;
-	const uint8_t *comm; /* NULL: "<...>" */
+	uint64_t ns; /* of the seconds */
 	struct task *task;
+	int32_t tid;
+	uint8_t length; /* with the point; 0: nothing here */
+	uint8_t context;
 };
 
-#define HEADS 64
+#define HEADS 128
 
 struct lost {
 	uint64_t hash, events, silent;
@@ -96,9 +100,8 @@ struct sample {
 	uint8_t text[SAMPLE_BYTES];
 };
 
-/* A record about a task's life, as text for Python: where it stands in the piece. */
+/* Records about tasks' lives, as text for Python: a text_life and its text, one behind the other. */
 struct text_life {
-	const uint8_t *text;
 	uint32_t length;
 	int32_t tid;
 	uint8_t kind; /* index into the names given by text_life_names */
@@ -106,7 +109,30 @@ struct text_life {
 
 extern const char *const text_life_names[4];
 
-/* What one thread found, in this piece and (events, calls) all before. */
+struct text_lives {
+	uint8_t *bytes;
+	size_t used, size;
+};
+
+/* False when memory is out. */
+bool text_lives_add(struct text_lives *lives, const uint8_t *bytes, size_t length);
+
+/* What one piece of the trace gave that has its place in the order of the pieces. */
+struct text_piece {
+	struct tasks tasks;
+	struct arena comms;
+	struct text_lives lives;
+	struct sample samples[SAMPLES];
+	int samples_used;
+	uint64_t lines;
+	uint8_t tracer[40];
+	size_t tracer_length;
+	bool talker; /* at its end */
+	bool empty, out_of_memory;
+	int error;
+};
+
+/* What one thread found, in all its pieces. */
 struct text_part {
 	struct text_events events;
 	struct text_key *keys; /* in the order they were first seen */
@@ -114,32 +140,30 @@ struct text_part {
 	struct text_names names;
 	struct text_hot hot[HOT];
 	struct text_head heads[HEADS]; /* of this piece, until its table of tasks grows */
+	size_t point;		       /* where it stands in most lines */
 	struct calls calls;
 	struct arena texts;
-	struct tasks tasks; /* of this piece */
 	struct losts losts;
-	struct text_life *lives; /* of this piece */
-	size_t lives_used, lives_size;
-	struct sample samples[SAMPLES];
-	int samples_used;
-	uint64_t lines, records, unparsed, continued, overrun;
-	uint64_t first, last;
-	bool any, ticks, talker, trace_cmd, out_of_memory;
-	uint8_t tracer[40];
-	size_t tracer_length;
+	uint64_t records, unparsed, continued, overrun;
+	uint64_t first, last; /* first above last: no record yet */
+	bool ticks, talker, trace_cmd, out_of_memory;
 	/* the work */
-	const uint8_t *begin, *end;
-	struct seconds seconds;
-	bool mapped; /* the work is pages of a file, not needed again */
+	struct lines lines;
+	struct text_piece *piece;
 	uint64_t until;
 	int64_t ioctl;
 };
 
-/* Where the first record at or behind `from` (the begin of a line) stands; `end` without one. */
-const uint8_t *text_first_record(const uint8_t *from, const uint8_t *end);
+/* The name a line gives a task, kept in `arena`; whether it was another one. The task's `comm` is
+ * NULL when memory is out. */
+bool text_name_task(struct arena *arena, struct task *task, const uint8_t *comm, uint8_t length);
 
-/* Count part->begin to part->end, which ends with a newline. */
-void text_scan(struct text_part *part);
+/*
+ * Counts what is of the piece [from, to): from the first record that begins in it up to the first
+ * one that begins behind it, so that what belongs to a record stays with it. The first piece of a
+ * source begins where that begins.
+ */
+void text_piece(struct text_part *part, const struct source *source, uint64_t from, uint64_t to);
 
 /* Moves all that is in `hot` to the table; false when memory is out. */
 bool text_settle(struct text_part *part);

@@ -75,7 +75,7 @@ bool text_settle(struct text_part *part)
 	return fine;
 }
 
-static uint8_t role_of(const uint8_t *name, size_t length)
+uint8_t text_role_of(const uint8_t *name, size_t length)
 {
 	if (is_name(name, length, "sys_enter"))
 		return SYS_ENTER;
@@ -109,7 +109,7 @@ struct text_hot *text_hot_of(struct text_part *part, const struct record *r, con
 		return NULL;
 	*hot = (struct text_hot){
 		.who = who, .name = name->text, .length = (uint16_t)name->length,
-		.number = name->number, .role = role_of(text, length),
+		.number = name->number, .role = text_role_of(text, length),
 	};
 	memcpy(hot->words, words, sizeof words);
 	return hot;

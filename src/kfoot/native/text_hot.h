@@ -14,6 +14,9 @@ extern uint64_t text_name_mask[NAME_BYTES][NAME_WORDS]; /* by length: the bytes 
 struct text_hot *text_hot_of(struct text_part *part, const struct record *r, const uint8_t *text,
 			     size_t length);
 
+/* By the name of an event. */
+uint8_t text_role_of(const uint8_t *name, size_t length);
+
 static inline bool is_name(const uint8_t *name, size_t length, const char *word)
 {
 	return length == strlen(word) && !memcmp(name, word, length);
@@ -59,18 +62,36 @@ static inline size_t colon_at(const uint8_t *p)
 #endif
 }
 
+/* Whether a line begins as `head` says; HEAD_BYTES can be read. */
+static inline bool same_head(const uint8_t *line, const struct text_head *head)
+{
+#ifdef __SSE2__
+	uint64_t same = 0;
+
+	for (int i = 0; i < HEAD_BYTES; i += 16) {
+		__m128i one = _mm_loadu_si128((const __m128i *)(line + i));
+		__m128i other = _mm_loadu_si128((const __m128i *)(head->bytes + i));
+
+		same |= (uint64_t)_mm_movemask_epi8(_mm_cmpeq_epi8(one, other)) << i;
+	}
+	return !(~same << (HEAD_BYTES - head->length));
+#else
+	return same_bytes(line, head->bytes, head->length);
+#endif
+}
+
 /*
  * Where the event at `p` is counted, if it is one of those at hand: a name that was one before
  * and has its ":" is one again, and its characters need not be looked at. NULL: look closer.
  * NAME_BYTES can be read.
  */
-static inline struct text_hot *hot_again(struct text_part *part, const uint8_t *line,
-					 const uint8_t *p, struct record *r)
+static inline struct text_hot *hot_again(struct text_part *part, const uint8_t *p,
+					 struct record *r)
 {
 	size_t length = colon_at(p);
 	uint64_t words[NAME_WORDS], who = who_of(r);
 
-	if (length == NAME_BYTES || p + length - line >= LONGEST)
+	if (length == NAME_BYTES)
 		return NULL;
 	memcpy(words, p, sizeof words);
 	for (int i = 0; i < NAME_WORDS; i++)

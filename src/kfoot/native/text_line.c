@@ -7,8 +7,6 @@
  */
 #include "text_line.h"
 
-#define FURTHEST 64 /* bytes of a line in which its dash is looked for */
-
 uint8_t text_class[256];
 
 static void __attribute__((constructor)) make_classes(void)
@@ -35,17 +33,16 @@ static inline bool time_at(const uint8_t **p, struct record *r)
 
 	if (!n)
 		return false;
+	r->point = NULL;
 	if (*q == '.') {
-		q++;
+		r->point = q++;
 		int m = digits(&q, 9, &part);
 
 		if (n > 10 || !m || *q != ':')
 			return false;
 		r->ns = whole * 1000000000u + part * scale[m];
-		r->ticks = false;
 	} else if (*q == ':') {
 		r->ns = whole;
-		r->ticks = true;
 	} else {
 		return false;
 	}

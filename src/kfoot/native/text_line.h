@@ -6,7 +6,7 @@
 
 #define LONGEST 65536 /* bytes of a line that are looked at */
 #define COLUMN 16     /* where the dash behind a name mostly is */
-#define WIDE 64       /* bytes that can be read wherever a part of a line begins, in the quick way */
+#define FURTHEST 64   /* bytes of a line in which its dash is looked for */
 
 enum { TASK, SOFTIRQ, HARDIRQ, NMI, UNKNOWN };
 enum { NAME_CHAR = 1, GRAPH = 2, HEX = 4, DUMP = 8 };
@@ -16,11 +16,11 @@ extern uint8_t text_class[256];
 struct record {
 	const uint8_t *name, *behind; /* behind the name and its mark */
 	size_t name_length;
+	const uint8_t *point;	      /* in its time; NULL: it has none */
 	uint64_t ns;
 	int32_t tid, leader; /* leader -1: not said */
 	uint8_t mark;        /* ':' '(' '>' for " -> ", '<' for " <-", 's' and 'u' for stacks */
 	uint8_t context;
-	bool ticks;
 };
 
 static inline bool is_digit(uint8_t c)
@@ -71,21 +71,10 @@ static inline bool all_of(const uint8_t *p, const uint8_t *stop, uint8_t class)
 	return p == stop;
 }
 
-/* The seconds of the line before: most lines have the same. */
-struct seconds {
-	uint64_t word, mask; /* its first bytes, the point among them; word 1, mask 0: none yet */
-	uint64_t whole;
-	size_t length; /* with the point */
-};
-
 /* "-16 (  12) [": task and leader; gives where the CPU's number begins, NULL when it is no head. */
 const uint8_t *text_head(const uint8_t *dash, struct record *r);
 /* "001] d.h. 12.345678: ", from the CPU's number on; gives where the event begins, or NULL. */
 const uint8_t *text_body(const uint8_t *p, struct record *r);
-/* The same for lines as kernels of today print them, where WIDE bytes behind `p` and behind what is
- * returned can be read; NULL for others, which are then to be given to text_body. */
-static inline const uint8_t *text_usual_body(const uint8_t *p, const uint8_t *end,
-					     struct seconds *s, struct record *r);
 /* "name:", "name(", ...; false when it is none, or not within the first LONGEST bytes. */
 bool text_event(const uint8_t *line, const uint8_t *p, struct record *r);
 /* The record of a line: gives its dash, NULL when it is none. */
@@ -97,23 +86,26 @@ bool text_exit(const uint8_t *p, const uint8_t *stop, struct left *l);
 /* "cpus=2", "version = 7", "CPU 3 is empty": heads of trace-cmd report */
 bool text_trace_cmd_head(const uint8_t *p, const uint8_t *stop);
 
-/* "123456: ", six digits as one number; ~0 for anything else. The kernel's clocks print six. */
+#define SIX_DIGITS 8 /* bytes of "123456: " */
+#define NO_DIGITS UINT64_MAX
+
+/* "123456: ", six digits as one number; NO_DIGITS for anything else. The kernel's clocks print
+ * six. */
 static inline uint64_t six_digits(const uint8_t *p)
 {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	const uint64_t tens = 0x0000F0F0F0F0F0F0, zeros = 0x0000303030303030;
+	const uint64_t tens = 0xFFFFF0F0F0F0F0F0, zeros = 0x203A303030303030;
 	uint64_t v = word_at(p);
 
-	if ((v & tens) != zeros || ((v + 0x0000060606060606) & tens) != zeros ||
-	    v >> 48 != (':' | ' ' << 8))
-		return ~0ull;
+	if ((v & tens) != zeros || (v + 0x0000060606060606) & 0x0000404040404040)
+		return NO_DIGITS;
 	v = (v & 0x00000F0F0F0F0F0F) << 16; /* eight digits, the first two 0 */
 	v = v * 10 + (v >> 8);
 	return ((v & 0x000000FF000000FF) * 0x000F424000000064 +
 		(v >> 16 & 0x000000FF000000FF) * 0x0000271000000001) >> 32;
 #else
 	(void)p;
-	return ~0ull;
+	return NO_DIGITS;
 #endif
 }
 
@@ -132,57 +124,6 @@ static inline uint8_t context_of(uint8_t flag)
 		return NMI;
 	}
 	return UNKNOWN;
-}
-
-/* "123." as `s` has it or shall have it. */
-static inline bool seconds_at(const uint8_t *p, struct seconds *s)
-{
-	const uint8_t *q = p;
-
-	if ((word_at(p) & s->mask) == s->word)
-		return true;
-	int n = digits(&q, 8, &s->whole);
-
-	s->mask = 0;
-	s->word = 1;
-	if (!n || n > 7 || *q != '.')
-		return false;
-	s->length = n + 1;
-	memset(&s->mask, 0xFF, s->length);
-	s->word = word_at(p) & s->mask;
-	return true;
-}
-
-static inline const uint8_t *text_usual_body(const uint8_t *p, const uint8_t *end,
-					     struct seconds *s, struct record *r)
-{
-	if (!is_digit(p[0]) || !is_digit(p[1]) || !is_digit(p[2]) || p[3] != ']' || p[4] != ' ')
-		return NULL;
-	p += 5;
-	spaces(&p); /* trace-cmd prints the time in a column of its own */
-	r->context = UNKNOWN;
-	if (!is_digit(*p)) {
-		int n = 0;
-
-		while (n < 9 && text_class[p[n]] & GRAPH)
-			n++;
-		if (n < 4 || n > 8 || p[n] != ' ')
-			return NULL;
-		r->context = context_of(p[2]);
-		p += n;
-		spaces(&p);
-	}
-	if (end - p <= WIDE || !seconds_at(p, s))
-		return NULL;
-	uint64_t part = six_digits(p + s->length);
-
-	if (part == ~0ull)
-		return NULL;
-	r->ns = s->whole * 1000000000u + part * 1000;
-	r->ticks = false;
-	p += s->length + 7;
-	spaces(&p);
-	return end - p > WIDE ? p : NULL;
 }
 
 #endif

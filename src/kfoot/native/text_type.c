@@ -1,47 +1,107 @@
-/* The Python type `Text`: feeds pieces of a trace to threads and puts their counts together. */
+/* The Python type `Text`: a trace's pieces are shared out to threads, their counts put together. */
 #include "module.h"
-#include "pages.h"
+#include "crew.h"
 #include "text.h"
 
-#include <pthread.h>
+#include <errno.h>
 
 typedef struct {
 	PyObject_HEAD
 	int threads;
-	bool busy;
-	struct text_part *parts;
+	bool busy;    /* a call is under way */
+	bool reading; /* a file is */
+	uint64_t piece_bytes;
+	struct crew crew;
+	struct source source;
+	uint64_t share; /* bytes of a piece of this source */
+	struct text_part *parts;   /* one a thread */
+	struct text_piece *pieces; /* crew_room() */
 	struct tasks tasks; /* so far, in the order of the trace */
 	struct calls calls; /* closed between two pieces */
 	struct arena comms;
+	struct text_lives lives, given; /* not yet given to Python; just being given */
 	struct sample samples[SAMPLES];
-	int samples_used;
+	int samples_used, error;
 	uint64_t lines;
 	bool talker;
 	uint8_t tracer[40];
 	size_t tracer_length;
 } Text;
 
-static void *run(void *argument)
+static void work(void *owner, int worker, size_t at)
 {
-	struct text_part *part = argument;
+	Text *self = owner;
+	struct text_part *part = &self->parts[worker];
+	uint64_t from = at * self->share, to = from + self->share;
 
-	text_scan(part);
-	if (part->mapped)
-		give_back(part->begin, part->end);
-	return NULL;
+	part->piece = &self->pieces[at % crew_room(self->threads)];
+	part->talker = !at && self->talker;
+	text_piece(part, &self->source, from, to < self->source.size ? to : self->source.size);
+	part->piece->out_of_memory = part->out_of_memory;
+}
+
+/* Puts a piece behind what is known so far; false when memory is out. */
+static bool join(void *owner, size_t at)
+{
+	Text *self = owner;
+	struct text_piece *piece = &self->pieces[at % crew_room(self->threads)];
+	bool fine = !piece->out_of_memory &&
+		    text_lives_add(&self->lives, piece->lives.bytes, piece->lives.used);
+
+	for (size_t i = 0; i < piece->tasks.size && fine; i++) {
+		struct task *new = &piece->tasks.slots[i];
+
+		if (!new->hash)
+			continue;
+		struct task *task = task_of(&self->tasks, new->tid);
+
+		if (!task)
+			return false;
+		fine = task_joins(&self->calls, task, new);
+		if (new->comm) {
+			text_name_task(&self->comms, task, new->comm, new->comm_length);
+			fine = fine && task->comm;
+		}
+		if (new->firm_leader) {
+			task->firm_leader = true;
+			task->leader = new->leader;
+		}
+	}
+	for (int i = 0; i < piece->samples_used && self->samples_used < SAMPLES; i++) {
+		struct sample *sample = &self->samples[self->samples_used++];
+
+		*sample = piece->samples[i];
+		sample->line += self->lines;
+	}
+	self->lines += piece->lines;
+	if (!piece->empty)
+		self->talker = piece->talker;
+	if (piece->tracer_length && !self->tracer_length) {
+		memcpy(self->tracer, piece->tracer, piece->tracer_length);
+		self->tracer_length = piece->tracer_length;
+	}
+	if (piece->error && !self->error)
+		self->error = piece->error;
+	tasks_clear(&piece->tasks);
+	arena_clear(&piece->comms);
+	piece->lives.used = 0;
+	piece->samples_used = 0;
+	piece->lines = piece->tracer_length = 0;
+	return fine;
 }
 
 static PyObject *text_new(PyTypeObject *type, PyObject *args, PyObject *words)
 {
-	static char *names[] = {"threads", "until", "ioctl", NULL};
-	unsigned long long until;
+	static char *names[] = {"threads", "until", "ioctl", "piece", NULL};
+	unsigned long long until, piece = 0;
 	long long ioctl;
 	int threads;
 
-	if (!PyArg_ParseTupleAndKeywords(args, words, "iKL", names, &threads, &until, &ioctl))
+	if (!PyArg_ParseTupleAndKeywords(args, words, "iKLK", names, &threads, &until, &ioctl,
+					 &piece))
 		return NULL;
-	if (threads < 1 || threads > MOST_THREADS) {
-		PyErr_SetString(PyExc_ValueError, "threads");
+	if (threads < 1 || threads > MOST_THREADS || !piece) {
+		PyErr_SetString(PyExc_ValueError, "threads or bytes of a piece");
 		return NULL;
 	}
 	allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
@@ -50,15 +110,25 @@ static PyObject *text_new(PyTypeObject *type, PyObject *args, PyObject *words)
 	if (!self)
 		return NULL;
 	self->threads = threads;
+	self->piece_bytes = piece;
+	self->crew.owner = self;
+	self->crew.work = work;
+	self->crew.join = join;
+	self->pieces = calloc(crew_room(threads), sizeof *self->pieces);
 	self->parts = aligned_alloc(_Alignof(struct text_part), threads * sizeof *self->parts);
-	if (!self->parts) {
-		Py_DECREF(self);
-		return PyErr_NoMemory();
-	}
-	memset(self->parts, 0, threads * sizeof *self->parts);
-	for (int i = 0; i < threads; i++) {
+	if (self->parts)
+		memset(self->parts, 0, threads * sizeof *self->parts);
+	bool fine = self->parts && self->pieces;
+
+	for (int i = 0; i < threads && fine; i++) {
+		self->parts[i].first = UINT64_MAX;
 		self->parts[i].until = until;
 		self->parts[i].ioctl = ioctl;
+		fine = lines_make(&self->parts[i].lines);
+	}
+	if (!fine) {
+		Py_DECREF(self);
+		return PyErr_NoMemory();
 	}
 	return (PyObject *)self;
 }
@@ -68,6 +138,8 @@ static void text_dealloc(PyObject *object)
 	Text *self = (Text *)object;
 	PyTypeObject *type = Py_TYPE(object);
 
+	if (self->reading)
+		crew_end(&self->crew);
 	for (int i = 0; self->parts && i < self->threads; i++) {
 		struct text_part *part = &self->parts[i];
 
@@ -75,160 +147,149 @@ static void text_dealloc(PyObject *object)
 		text_names_free(&part->names);
 		free(part->keys);
 		calls_free(&part->calls);
-		tasks_free(&part->tasks);
 		losts_free(&part->losts);
 		arena_free(&part->texts);
-		free(part->lives);
+		lines_free(&part->lines);
+	}
+	for (size_t i = 0; self->pieces && i < crew_room(self->threads); i++) {
+		tasks_free(&self->pieces[i].tasks);
+		arena_free(&self->pieces[i].comms);
+		free(self->pieces[i].lives.bytes);
 	}
 	free(self->parts);
+	free(self->pieces);
 	tasks_free(&self->tasks);
 	calls_free(&self->calls);
 	arena_free(&self->comms);
+	free(self->lives.bytes);
+	free(self->given.bytes);
 	((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
 	Py_DECREF(type);
 }
 
-/* Puts one part of this piece behind what is known so far; false when memory is out. */
-static bool join(Text *self, struct text_part *part)
+/* Begins a source; its pieces are no larger than is good for sharing them out. */
+static void begin(Text *self, struct source source)
 {
-	bool fine = !part->out_of_memory;
+	uint64_t even = source.size / self->threads + 1;
 
-	for (size_t i = 0; i < part->tasks.size && fine; i++) {
-		struct task *piece = &part->tasks.slots[i];
-
-		if (!piece->hash)
-			continue;
-		struct task *task = task_of(&self->tasks, piece->tid);
-
-		if (!task)
-			return false;
-		fine = task_joins(&self->calls, task, piece);
-		if (piece->comm && (!task->comm || task->comm_length != piece->comm_length ||
-				    memcmp(task->comm, piece->comm, piece->comm_length))) {
-			task->comm = arena_copy(&self->comms, piece->comm, piece->comm_length);
-			task->comm_length = piece->comm_length;
-			fine = fine && task->comm;
-		}
-		if (piece->firm_leader) {
-			task->firm_leader = true;
-			task->leader = piece->leader;
-		}
-	}
-	tasks_clear(&part->tasks);
-	for (int i = 0; i < part->samples_used && self->samples_used < SAMPLES; i++) {
-		struct sample *sample = &self->samples[self->samples_used++];
-
-		*sample = part->samples[i];
-		sample->line += self->lines;
-	}
-	part->samples_used = 0;
-	self->lines += part->lines;
-	part->lines = 0;
-	self->talker = part->talker;
-	if (part->tracer_length && !self->tracer_length) {
-		memcpy(self->tracer, part->tracer, part->tracer_length);
-		self->tracer_length = part->tracer_length;
-	}
-	return fine;
+	self->source = source;
+	self->error = 0;
+	self->share = self->piece_bytes < even ? self->piece_bytes : even;
+	crew_begin(&self->crew, self->threads, (source.size + self->share - 1) / self->share);
 }
 
-/* Cuts a piece at records, so that what belongs to a record stays with it; how many parts. */
-static int cut(Text *self, const uint8_t *begin, const uint8_t *end)
+/* Sets the lives found since the last time apart: the threads go on finding some. */
+static void take_lives(Text *self)
 {
-	size_t share = (end - begin) / self->threads;
-	int n = 0;
+	struct text_lives room = self->given;
 
-	for (int i = 0; i < self->threads; i++) {
-		const uint8_t *from = begin;
-
-		if (i) {
-			from = begin + share * i;
-			if (from < self->parts[n - 1].begin)
-				continue;
-			const uint8_t *newline = memchr(from, '\n', end - from);
-
-			from = text_first_record(newline + 1, end);
-			if (from == end)
-				break;
-			self->parts[n - 1].end = from;
-		}
-		self->parts[n].begin = from;
-		self->parts[n].end = end;
-		n++;
-	}
-	return n;
+	room.used = 0;
+	self->given = self->lives;
+	self->lives = room;
 }
 
-static PyObject *lives_of(Text *self, int parts)
+static PyObject *lives_of(Text *self)
 {
-	PyObject *lives = PyList_New(0);
+	PyObject *rows = PyList_New(0);
 
-	for (int i = 0; lives && i < parts; i++) {
-		struct text_part *part = &self->parts[i];
+	for (size_t at = 0; rows && at < self->given.used;) {
+		struct text_life life;
 
-		for (size_t k = 0; k < part->lives_used; k++) {
-			struct text_life *life = &part->lives[k];
-			PyObject *row = Py_BuildValue("(yiy#)", text_life_names[life->kind],
-						      life->tid, (const char *)life->text,
-						      (Py_ssize_t)life->length);
+		memcpy(&life, self->given.bytes + at, sizeof life);
+		at += sizeof life;
+		PyObject *row = Py_BuildValue("(yiy#)", text_life_names[life.kind], life.tid,
+					      (const char *)self->given.bytes + at,
+					      (Py_ssize_t)life.length);
 
-			if (!row || PyList_Append(lives, row)) {
-				Py_XDECREF(row);
-				Py_CLEAR(lives);
-				break;
-			}
-			Py_DECREF(row);
-		}
-		part->lives_used = 0;
+		at += life.length;
+		if (!row || PyList_Append(rows, row))
+			Py_CLEAR(rows);
+		Py_XDECREF(row);
 	}
-	return lives;
+	return rows;
+}
+
+static bool is_free(Text *self, bool reading)
+{
+	if (!self->busy && self->reading == reading)
+		return true;
+	PyErr_SetString(PyExc_ValueError, "one source at a time");
+	return false;
 }
 
 static PyObject *text_feed(PyObject *object, PyObject *args)
 {
 	Text *self = (Text *)object;
-	pthread_t threads[MOST_THREADS];
 	Py_buffer view;
-	int parts = 0, mapped = 0;
+	bool failed;
 
-	if (!PyArg_ParseTuple(args, "y*|p", &view, &mapped))
+	if (!PyArg_ParseTuple(args, "y*", &view))
 		return NULL;
-	const uint8_t *begin = view.buf, *end = begin + view.len;
-
-	if (self->busy || (view.len && end[-1] != '\n')) {
+	if (!is_free(self, false)) {
 		PyBuffer_Release(&view);
-		PyErr_SetString(PyExc_ValueError, "a piece ends with a newline; one at a time");
 		return NULL;
 	}
 	self->busy = true;
-	bool fine = true;
-
 	Py_BEGIN_ALLOW_THREADS
-	parts = view.len ? cut(self, begin, end) : 0;
-	if (parts)
-		self->parts[0].talker = self->talker;
-	for (int i = 0; i < parts; i++)
-		self->parts[i].mapped = mapped;
-	int started = 1;
-
-	for (; started < parts; started++)
-		if (pthread_create(&threads[started], NULL, run, &self->parts[started]))
-			break;
-	if (parts)
-		run(&self->parts[0]);
-	for (int i = started; i < parts; i++)
-		run(&self->parts[i]);
-	for (int i = 1; i < started; i++)
-		pthread_join(threads[i], NULL);
-	for (int i = 0; i < parts; i++)
-		fine = join(self, &self->parts[i]) && fine;
+	begin(self, (struct source){.memory = view.buf, .size = (uint64_t)view.len});
+	while (crew_step(&self->crew))
+		;
+	failed = self->crew.failed;
+	crew_end(&self->crew);
+	take_lives(self);
 	Py_END_ALLOW_THREADS
-
-	PyObject *lives = fine ? lives_of(self, parts) : PyErr_NoMemory();
-
 	self->busy = false;
 	PyBuffer_Release(&view);
-	return lives;
+	return failed ? PyErr_NoMemory() : lives_of(self);
+}
+
+static PyObject *text_read(PyObject *object, PyObject *args)
+{
+	Text *self = (Text *)object;
+	unsigned long long size;
+	int fd;
+
+	if (!PyArg_ParseTuple(args, "iK", &fd, &size) || !is_free(self, false))
+		return NULL;
+	begin(self, (struct source){.fd = fd, .size = size});
+	self->reading = true;
+	return none();
+}
+
+static PyObject *text_step(PyObject *object, PyObject *Py_UNUSED(none_))
+{
+	Text *self = (Text *)object;
+	uint64_t done;
+	bool more, failed;
+
+	if (!self->reading)
+		return none();
+	if (!is_free(self, true))
+		return NULL;
+	self->busy = true;
+	Py_BEGIN_ALLOW_THREADS
+	more = crew_step(&self->crew);
+	pthread_mutex_lock(&self->crew.lock);
+	done = self->crew.joined * self->share;
+	failed = self->crew.failed;
+	take_lives(self);
+	pthread_mutex_unlock(&self->crew.lock);
+	if (!more)
+		crew_end(&self->crew);
+	Py_END_ALLOW_THREADS
+	self->busy = false;
+	self->reading = more;
+	if (failed)
+		return PyErr_NoMemory();
+	if (!more && self->error) {
+		errno = self->error;
+		return PyErr_SetFromErrno(PyExc_OSError);
+	}
+	PyObject *lives = lives_of(self);
+
+	if (!lives)
+		return NULL;
+	return Py_BuildValue("(KN)", done < self->source.size ? done : self->source.size, lives);
 }
 
 static bool part_into(struct text_part *part, PyObject *events)
@@ -314,9 +375,14 @@ static PyObject *text_end(PyObject *object, PyObject *Py_UNUSED(none))
 	PyObject *events = PyDict_New(), *calls = PyDict_New(), *comms = PyDict_New(),
 		 *leaders = PyDict_New(), *samples = PyList_New(0), *losts = losts_of(self);
 	PyObject *found = NULL;
-	uint64_t records = 0, unparsed = 0, continued = 0, overrun = 0, first = 0, last = 0;
-	bool any = false, ticks = false, trace_cmd = false;
+	uint64_t records = 0, unparsed = 0, continued = 0, overrun = 0;
+	uint64_t first = UINT64_MAX, last = 0;
+	bool any, ticks = false, trace_cmd = false;
 
+	if (self->reading || self->busy) {
+		PyErr_SetString(PyExc_ValueError, "a source is being read");
+		goto out;
+	}
 	if (!events || !calls || !comms || !leaders || !samples || !losts)
 		goto out;
 	for (size_t k = 0; k < self->tasks.size; k++) {
@@ -346,11 +412,10 @@ static PyObject *text_end(PyObject *object, PyObject *Py_UNUSED(none))
 		unparsed += part->unparsed;
 		continued += part->continued;
 		overrun = add_to(overrun, part->overrun);
-		if (part->any && (!any || part->first < first))
+		if (part->first < first)
 			first = part->first;
-		if (part->any && (!any || part->last > last))
+		if (part->last > last)
 			last = part->last;
-		any |= part->any;
 		ticks |= part->ticks;
 		trace_cmd |= part->trace_cmd;
 	}
@@ -367,6 +432,7 @@ static PyObject *text_end(PyObject *object, PyObject *Py_UNUSED(none))
 		}
 		Py_DECREF(row);
 	}
+	any = first <= last;
 	found = Py_BuildValue(
 		"{sOsOsOsOsOsOsKsKsKsKsKsNsNsOsOsy#}", "events", events, "calls", calls, "comms",
 		comms, "leaders", leaders, "samples", samples, "lost", losts, "lines", self->lines,
@@ -386,9 +452,11 @@ out:
 }
 
 static PyMethodDef methods[] = {
-	{"feed", text_feed, METH_VARARGS,
-	 "feed(piece, mapped=False): count whole lines; gives the lives in them. mapped: the piece "
-	 "is of a mapped file and not needed again."},
+	{"feed", text_feed, METH_VARARGS, "feed(lines): count them; gives the lives in them."},
+	{"read", text_read, METH_VARARGS,
+	 "read(fd, size): begin a file, which stays open until step() says it is done."},
+	{"step", text_step, METH_NOARGS,
+	 "Count some more of the file: gives (bytes done, lives), or None when it is done."},
 	{"end", text_end, METH_NOARGS, "End the trace; gives all counts."},
 	{0},
 };

@@ -75,6 +75,10 @@ class Source:
             self.broken = str(error) or type(error).__name__
             return b""
 
+    def fileno(self) -> int:
+        """The file's own descriptor: of a packed one, that of the packed bytes."""
+        return self._file.fileno()
+
     @property
     def position(self) -> int:
         """Packed bytes read so far, for progress."""

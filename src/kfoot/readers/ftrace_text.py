@@ -41,6 +41,8 @@ LONGEST = 1 << 16
 SAMPLES = 5
 SAMPLE_BYTES = 200
 BLOCK = 1 << 20
+PIECE = 4 << 20
+"""Bytes that one of the native scanner's threads takes at a time."""
 
 _TIME = rb"(?:(\d{1,10})\.(\d{1,9})|(\d{1,19})): +"
 _RECORD = re.compile(
@@ -326,25 +328,52 @@ def native_scanner(until: int | None, ioctl: int) -> NativeText | None:
 class NativeText:
     """``Scanner`` for gigabytes: the same counts by ``kfoot._native``."""
 
-    def __init__(self, module: ModuleType, until: int | None, ioctl: int, threads: int = 0):
+    def __init__(
+        self,
+        module: ModuleType,
+        until: int | None,
+        ioctl: int,
+        threads: int = 0,
+        piece: int = PIECE,
+    ):
         from kfoot.readers.native import threads_here
 
         most = (1 << 64) - 1 if until is None else until
-        self._text = module.Text(threads=threads or threads_here(), until=most, ioctl=ioctl)
+        self._text = module.Text(
+            threads=threads or threads_here(), until=most, ioctl=ioctl, piece=piece
+        )
         self._tally = Tally()
 
     def read(self, path: Path, progress: Progress | None = None) -> str | None:
         """Count a file; gives why a compressed one ended early."""
+        with Source(path) as source:
+            if source.plain and source.size:
+                return self._plain(source, progress)
         from kfoot.readers.native import whole_lines
 
         pieces = whole_lines(path, LONGEST, progress)
         for piece in pieces:
-            self.feed(piece, mapped=isinstance(piece, memoryview))
+            self.feed(piece)
         return pieces.broken
 
-    def feed(self, piece: bytes | memoryview, *, mapped: bool = False) -> None:
-        """Count whole lines. ``mapped``: they are of a mapped file, whose pages are given back."""
-        for name, tid, rest in self._text.feed(piece, mapped):
+    def _plain(self, source: Source, progress: Progress | None) -> str | None:
+        self._text.read(source.fileno(), source.size)
+        try:
+            while step := self._text.step():
+                done, lives = step
+                self._keep(lives)
+                if progress is not None:
+                    progress(done, source.size)
+        except OSError as error:
+            return str(error)
+        return None
+
+    def feed(self, piece: bytes | memoryview) -> None:
+        """Count whole lines."""
+        self._keep(self._text.feed(piece))
+
+    def _keep(self, lives: list[tuple[bytes, int, bytes]]) -> None:
+        for name, tid, rest in lives:
             life = life_of(name, tid, rest)
             if life is not None:
                 keep_life(self._tally, life)
