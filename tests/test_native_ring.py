@@ -19,6 +19,7 @@ from kfoot.readers.base import Options
 from kfoot.readers.ftrace_format import PageFormat, parse_event
 from kfoot.readers.native import native
 from kfoot.readers.ring_buffer import Plan, Stream
+from kfoot.readers.ring_reading import count
 from kfoot.readers.trace_dat import READER as DAT
 from needs import needs
 
@@ -150,3 +151,58 @@ def test_a_flipped_trace_dat_is_an_error_or_the_same_by_both(
             except InputError as error:
                 shown.append({"error": str(error)})
         assert shown[0] == shown[1]
+
+
+def calls_of_one(page: int, pages: int) -> list[bytes]:
+    """So many pages of one CPU, with as many calls as have room there."""
+    cpu = w.Cpu(page=page)
+    step = 0
+    while len(cpu.pages) < pages:
+        cpu.add(step * 10, w.enter(7, step % 5))
+        cpu.add(step * 10 + 5, w.leave(7, step % 5, 0))
+        step += 1
+    return cpu.pages
+
+
+@pytest.mark.parametrize("page", [64 << 10, 512 << 10])
+@pytest.mark.parametrize("window", [1, 1 << 20])
+def test_large_pages(module: ModuleType, page: int, window: int) -> None:
+    made = b"".join(calls_of_one(page, 6))
+    plan = Plan(PageFormat(page=page), FORMATS, ioctl=16)
+    both(module, [made, made[:-100], made[: page + 16], made[: page + 15]], plan, 2, window)
+
+
+def test_pages_that_are_not_in_order_are_gone_through_beforehand(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = calls_of_one(PAGE, 40)
+    plan = Plan(PageFormat(page=PAGE), FORMATS, ioctl=16)
+    seen: list[bool] = []
+    ring = ring_native._ring
+
+    def noted(*args: object) -> object:
+        seen.append(bool(args[3]))
+        return ring(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ring_native, "_ring", noted)
+    both(module, [b"".join(made)], plan, 2, PAGE)
+    assert seen == [False]
+    for at in (2, 20, 39):
+        seen.clear()
+        turned = [*made[:at], made[0], *made[at + 1 :]]
+        both(module, [b"".join(made), b"".join(turned)], plan, 2, PAGE)
+        assert seen == [False, True]
+
+
+def test_a_file_that_is_cut_meanwhile_is_an_error(module: ModuleType, tmp_path: Path) -> None:
+    made = b"".join(calls_of_one(PAGE, 40))
+    path = tmp_path / "cpu0.pages"
+    path.write_bytes(made[: PAGE * 20])
+    plan = Plan(PageFormat(page=PAGE), FORMATS, ioctl=16)
+    stream = Stream(0, lambda: [made], (path, 0, len(made)))
+    for window in (1, 1 << 20):
+        with pytest.raises(OSError, match="Input/output"):
+            ring_native.scan(module, [stream], plan, None, 2, window)
+    found = count([stream], plan)
+    assert asdict(found) == asdict(ring_buffer.scan([stream], plan))
+    assert sum(calls for calls, _ in found.calls.values()) > 20

@@ -4,31 +4,7 @@
  * window holds the records of all CPUs in a span of time, and what crosses its bounds (a call
  * entered before, left behind) is put together afterwards.
  */
-#include "pages.h"
 #include "ring_page.h"
-
-bool ring_begin(struct stream *stream, const struct ring_plan *plan)
-{
-	size_t rest = stream->size % plan->page;
-
-	stream->pages = stream->size / plan->page + (rest >= plan->data);
-	stream->start = malloc((stream->pages + 1) * sizeof *stream->start);
-	return stream->start;
-}
-
-void ring_stamps(struct stream *stream, const struct ring_plan *plan, size_t from, size_t to)
-{
-	for (size_t k = from; k < to; k++)
-		stream->start[k] = word_at(stream->base + k * plan->page);
-}
-
-void ring_index(struct stream *stream)
-{
-	for (size_t k = 1; k < stream->pages; k++)
-		if (stream->start[k] < stream->start[k - 1])
-			stream->start[k] = stream->start[k - 1];
-	stream->start[stream->pages] = END_OF_TIME;
-}
 
 static bool counts_grow(struct counts *t)
 {
@@ -95,7 +71,7 @@ bool ring_settle(struct counts *counts)
 	return fine;
 }
 
-static inline bool number(const struct special *s, const struct field *f, int64_t *value)
+static inline bool number(const struct record *s, const struct field *f, int64_t *value)
 {
 	uint64_t v = 0;
 
@@ -117,38 +93,57 @@ static inline bool number(const struct special *s, const struct field *f, int64_
 	return true;
 }
 
-static bool keep_special(struct specials *list, const struct record *r, int32_t tid, uint16_t id)
+/* What a special record says; false when it is too short for that. */
+static inline bool read_special(const struct ring_plan *plan, const struct record *r,
+				struct special *s, struct specials *list, bool *fine)
 {
-	if (list->used == list->size) {
-		size_t size = list->size ? list->size * 2 : 4096;
-		struct special *at = realloc(list->at, size * sizeof *at);
-
-		if (!at)
+	if (s->id == plan->enter) {
+		if (!number(r, &plan->enter_nr, &s->nr))
 			return false;
-		list->at = at;
-		list->size = size;
+		s->value = -1;
+		if (s->nr == plan->ioctl && number(r, &plan->request, &s->value))
+			s->value &= 0xFFFFFFFF;
+	} else if (s->id == plan->leave) {
+		return number(r, &plan->leave_nr, &s->nr) && number(r, &plan->ret, &s->value);
+	} else {
+		s->nr = (int64_t)list->lives.used;
+		s->value = r->length;
+		*fine = bytes_add(&list->lives, r->data, r->length);
 	}
-	list->at[list->used++] = (struct special){
-		.ns = r->ns, .data = r->data, .length = r->length, .tid = tid, .id = id,
-	};
 	return true;
 }
 
-static bool keep_life(struct window *w, const struct special *s, int stream)
+static bool specials_grow(struct specials *list)
 {
-	if (w->lives_used == w->lives_size) {
-		size_t size = w->lives_size ? w->lives_size * 2 : 64;
-		struct ring_life *lives = realloc(w->lives, size * sizeof *lives);
+	size_t size = list->size ? list->size * 2 : 4096;
+	struct special *at = realloc(list->at, size * sizeof *at);
 
-		if (!lives)
-			return false;
-		w->lives = lives;
-		w->lives_size = size;
-	}
-	w->lives[w->lives_used++] = (struct ring_life){
-		.data = s->data, .length = s->length, .tid = s->tid, .stream = stream, .id = s->id,
-	};
+	if (!at)
+		return false;
+	list->at = at;
+	list->size = size;
 	return true;
+}
+
+/* False when memory is out. */
+static inline bool keep_special(const struct ring_plan *plan, struct specials *list,
+				const struct record *r, int32_t tid, uint16_t id,
+				struct damage *damage)
+{
+	bool fine = true;
+
+	if (list->used == list->size && !specials_grow(list))
+		return false;
+	struct special *s = &list->at[list->used];
+
+	s->ns = r->ns;
+	s->tid = tid;
+	s->id = id;
+	if (read_special(plan, r, s, list, &fine))
+		list->used++;
+	else
+		damage->corrupt++;
+	return fine;
 }
 
 static inline bool in_window(const struct window *w, uint64_t ns)
@@ -157,14 +152,15 @@ static inline bool in_window(const struct window *w, uint64_t ns)
 }
 
 /* The first page that begins at or behind a time. */
-static size_t page_from(const struct stream *stream, uint64_t ns)
+static size_t page_from(const struct stream *stream, struct pages *pages,
+			const struct ring_plan *plan, uint64_t ns)
 {
 	size_t low = 0, high = stream->pages;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (stream->start[middle] < ns)
+		if (ring_start(stream, pages, plan, middle) < ns)
 			low = middle + 1;
 		else
 			high = middle;
@@ -172,109 +168,128 @@ static size_t page_from(const struct stream *stream, uint64_t ns)
 	return low;
 }
 
+/* What one CPU's records of a window add up to. */
+struct stretch {
+	struct ring_worker *worker;
+	const struct window *window;
+	struct specials *specials;
+	struct damage *damage;
+	uint64_t first, last;
+	bool any;
+};
+
+/* Counts one page's records, keeps the special ones; false when memory is out. Of most pages every
+ * record counts (`whole`): they are in the window and nothing is left out. */
+static inline bool scan_page(struct stretch *s, struct page *page, const struct sheet *sheet,
+			     bool whole)
+{
+	const struct ring_plan *plan = s->worker->plan;
+	const struct window *w = s->window;
+	struct record r;
+
+	while (page_next(page, &r)) {
+		uint16_t id;
+		int32_t tid;
+
+		if (!whole && !in_window(w, r.ns)) {
+			if (r.ns < w->from || sheet->start >= w->from)
+				continue;
+			break;
+		}
+		s->damage->disordered += r.disordered;
+		if (!whole && r.ns > plan->until)
+			continue;
+		if (r.length < COMMON) {
+			s->damage->corrupt++;
+			continue;
+		}
+		memcpy(&id, r.data, 2);
+		memcpy(&tid, r.data + 4, 4);
+		if (!whole && plan->has_gate && tid == plan->gate && r.ns < plan->gate_from)
+			continue;
+		if (!s->any)
+			s->first = r.ns; /* times of one CPU run forward */
+		s->any = true;
+		s->last = r.ns;
+		if (!count(&s->worker->counts, tid, id, context_of(r.data[2])))
+			return false;
+		if (plan->specials[id >> 3] >> (id & 7) & 1 &&
+		    !keep_special(plan, s->specials, &r, tid, id, s->damage))
+			return false;
+	}
+	return true;
+}
+
 /* Counts one CPU's records of a window, keeps the special ones. */
-static void scan_stream(struct ring_worker *worker, const struct window *w, int index)
+static enum ring_end scan_stream(struct ring_worker *worker, const struct window *w, int index)
 {
 	const struct ring_plan *plan = worker->plan;
 	const struct stream *stream = &worker->streams[index];
-	struct specials *specials = &worker->specials[index];
-	struct damage *damage = &worker->damage[index];
-	size_t begin = page_from(stream, w->from);
-	uint64_t first = 0, last = 0;
-	bool any = false, fine = true;
+	struct pages *pages = &worker->pages;
+	struct stretch s = {
+		.worker = worker, .window = w, .specials = &worker->specials[index],
+		.damage = &worker->damage[index],
+	};
 
-	specials->used = 0;
+	s.specials->used = s.specials->lives.used = 0;
+	pages_begin(pages);
+	size_t begin = page_from(stream, pages, plan, w->from);
+	size_t to = w->last ? stream->pages : page_from(stream, pages, plan, w->to);
+
+	if (pages->end != FINE)
+		return pages->end;
 	/* The page before may reach into the window. */
-	for (size_t k = begin ? begin - 1 : 0; k < stream->pages; k++) {
+	for (size_t k = begin ? begin - 1 : 0; k < to; k++) {
+		struct sheet sheet;
 		struct page page;
-		struct record r;
-		uint64_t start = stream->start[k];
 
-		if (!(start < w->to || w->last))
-			break;
-		page_begin(&page, stream, k, plan);
-		/* Of most pages every record counts: they are in the window as a whole. */
-		bool whole = start >= w->from && (page.end < w->to || w->last) &&
-			     page.end <= plan->until && !plan->has_gate;
+		if (!pages_get(pages, stream, plan, k, to, &sheet))
+			return pages->end;
+		page_begin(&page, &sheet, plan);
+		bool whole = sheet.start >= w->from && (sheet.end < w->to || w->last) &&
+			     sheet.end <= plan->until && !plan->has_gate;
 
-		while (page_next(&page, &r)) {
-			if (!whole && !in_window(w, r.ns)) {
-				if (r.ns < w->from || start >= w->from)
-					continue;
-				break;
-			}
-			damage->disordered += r.disordered;
-			if (!whole && r.ns > plan->until)
-				continue;
-			if (r.length < COMMON) {
-				damage->corrupt++;
-				continue;
-			}
-			uint16_t id;
-			int32_t tid;
-
-			memcpy(&id, r.data, 2);
-			memcpy(&tid, r.data + 4, 4);
-			if (!whole && plan->has_gate && tid == plan->gate &&
-			    r.ns < plan->gate_from)
-				continue;
-			if (!any)
-				first = r.ns; /* times of one CPU run forward */
-			any = true;
-			last = r.ns;
-			fine = count(&worker->counts, tid, id, context_of(r.data[2]));
-			if (plan->specials[id >> 3] >> (id & 7) & 1)
-				fine = fine && keep_special(specials, &r, tid, id);
-			if (!fine)
-				goto out;
-		}
-		if (in_window(w, start)) { /* at home here: what concerns the page as a whole */
-			damage->missed = add_to(damage->missed, page.missed);
-			damage->silent += page.silent;
-			damage->corrupt += page.corrupt;
+		if (!(whole ? scan_page(&s, &page, &sheet, true)
+			    : scan_page(&s, &page, &sheet, false)))
+			return NO_MEMORY;
+		if (in_window(w, sheet.start)) { /* at home here: what concerns the page as a whole */
+			s.damage->missed = add_to(s.damage->missed, page.missed);
+			s.damage->silent += page.silent;
+			s.damage->corrupt += page.corrupt;
 		}
 	}
-out:
-	worker->out_of_memory |= !fine;
-	if (any && (!worker->any || first < worker->first))
-		worker->first = first;
-	if (any && (!worker->any || last > worker->last))
-		worker->last = last;
-	worker->any |= any;
+	if (s.any && (!worker->any || s.first < worker->first))
+		worker->first = s.first;
+	if (s.any && (!worker->any || s.last > worker->last))
+		worker->last = s.last;
+	worker->any |= s.any;
+	return FINE;
 }
 
-static void take_special(struct ring_worker *worker, struct window *w, const struct special *s,
+/* False when memory is out. */
+static bool take_special(struct ring_worker *worker, struct window *w, const struct special *s,
 			 int stream)
 {
-	struct damage *damage = &worker->damage[stream];
 	const struct ring_plan *plan = worker->plan;
-	bool fine = true;
 
 	if (s->id == plan->enter) {
-		struct entered e = {.ns = s->ns, .request = -1};
-		int64_t request;
+		struct entered e = {.ns = s->ns, .nr = s->nr, .request = s->value};
 		struct task *task = task_of(&w->tasks, s->tid);
 
-		if (!number(s, &plan->enter_nr, &e.nr)) {
-			damage->corrupt++;
-			return;
-		}
-		if (e.nr == plan->ioctl && number(s, &plan->request, &request))
-			e.request = request & 0xFFFFFFFF;
-		fine = task && task_enters(&worker->calls, task, &e);
-	} else if (s->id == plan->leave) {
-		struct left l = {.ns = s->ns};
-		struct task *task = task_of(&w->tasks, s->tid);
-
-		if (!number(s, &plan->leave_nr, &l.nr) || !number(s, &plan->ret, &l.ret)) {
-			damage->corrupt++;
-			return;
-		}
-		fine = task && task_leaves(&worker->calls, task, &l);
-	} else {
-		fine = keep_life(w, s, stream);
+		return task && task_enters(&worker->calls, task, &e);
 	}
-	worker->out_of_memory |= !fine;
+	if (s->id == plan->leave) {
+		struct left l = {.ns = s->ns, .nr = s->nr, .ret = s->value};
+		struct task *task = task_of(&w->tasks, s->tid);
+
+		return task && task_leaves(&worker->calls, task, &l);
+	}
+	struct ring_life life = {
+		.length = (uint32_t)s->value, .tid = s->tid, .stream = stream, .id = s->id,
+	};
+
+	return bytes_add(&w->lives, &life, sizeof life) &&
+	       bytes_add(&w->lives, worker->specials[stream].lives.at + s->nr, life.length);
 }
 
 /* Whether stream a's next special comes before stream b's: by time, then by CPU. */
@@ -307,57 +322,65 @@ static void sink(struct ring_worker *worker, size_t n, size_t at)
 	}
 }
 
-void ring_scan(struct ring_worker *worker, struct window *w)
+/* Puts the special records of all CPUs into the order of time; false when memory is out. */
+static bool merge(struct ring_worker *worker, struct window *w, size_t n)
 {
-	size_t n = 0;
-
-	for (int i = 0; i < worker->stream_count && !worker->out_of_memory; i++) {
-		scan_stream(worker, w, i);
-		worker->heads[i] = 0;
-		if (worker->specials[i].used)
-			worker->heap[n++] = i;
-	}
 	for (size_t at = n; at-- > 0;)
 		sink(worker, n, at);
-	while (n && !worker->out_of_memory) {
+	while (n) {
 		size_t i = worker->heap[0];
 		struct specials *list = &worker->specials[i];
 
-		take_special(worker, w, &list->at[worker->heads[i]], (int)i);
+		if (!take_special(worker, w, &list->at[worker->heads[i]], (int)i))
+			return false;
 		if (++worker->heads[i] == list->used)
 			worker->heap[0] = worker->heap[--n];
 		sink(worker, n, 0);
 	}
+	return true;
 }
 
-void ring_give_back(const struct ring_worker *worker, const struct window *w)
+void ring_scan(struct ring_worker *worker, struct window *w)
 {
-	for (int i = 0; i < worker->stream_count; i++) {
-		const struct stream *stream = &worker->streams[i];
-		size_t from = page_from(stream, w->from);
-		size_t to = w->last ? stream->pages : page_from(stream, w->to);
+	size_t n = 0;
 
-		if (from < to)
-			give_back(stream->base + from * worker->plan->page,
-				  stream->base + to * worker->plan->page);
+	w->end = FINE;
+	for (int i = 0; i < worker->stream_count && w->end == FINE; i++) {
+		w->end = scan_stream(worker, w, i);
+		worker->heads[i] = 0;
+		if (worker->specials[i].used)
+			worker->heap[n++] = i;
 	}
+	w->error = worker->pages.error;
+	if (w->end == FINE && !merge(worker, w, n))
+		w->end = NO_MEMORY;
 }
 
-bool ring_gate(const struct stream *streams, int count, const struct ring_plan *plan,
-	       uint64_t *from)
+enum ring_end ring_gate(struct ring_worker *worker, uint64_t *from, bool *any)
 {
+	const struct ring_plan *plan = worker->plan;
+	struct pages *pages = &worker->pages;
 	uint64_t done = END_OF_TIME, entered = 0;
-	bool any = false, some = false;
+	bool some = false;
 
+	*any = false;
 	for (int pass = 0; pass < 2; pass++)
-		for (int i = 0; i < count; i++)
-			for (size_t k = 0; k < streams[i].pages && streams[i].start[k] <= done; k++) {
+		for (int i = 0; i < worker->stream_count; i++) {
+			const struct stream *stream = &worker->streams[i];
+
+			pages_begin(pages);
+			for (size_t k = 0; k < stream->pages; k++) {
+				struct sheet sheet;
 				struct page page;
 				struct record r;
 				int32_t tid;
 				uint16_t id;
 
-				page_begin(&page, &streams[i], k, plan);
+				if (!pages_get(pages, stream, plan, k, stream->pages, &sheet))
+					return pages->end;
+				if (sheet.start > done)
+					break;
+				page_begin(&page, &sheet, plan);
 				while (page_next(&page, &r) && r.ns <= done) {
 					if (r.length < COMMON)
 						continue;
@@ -367,7 +390,7 @@ bool ring_gate(const struct stream *streams, int count, const struct ring_plan *
 						continue;
 					if (!pass && id == plan->exec) {
 						done = r.ns;
-						any = true;
+						*any = true;
 					} else if (pass && id == plan->enter) {
 						if (r.ns > entered)
 							entered = r.ns;
@@ -375,6 +398,7 @@ bool ring_gate(const struct stream *streams, int count, const struct ring_plan *
 					}
 				}
 			}
+		}
 	*from = some ? entered : done;
-	return any;
+	return FINE;
 }

@@ -4,6 +4,8 @@
 
 #include "calls.h"
 
+#define END_OF_TIME UINT64_MAX
+
 /* An integer in a record; size 0: there is none. */
 struct field {
 	uint32_t offset, size;
@@ -26,11 +28,15 @@ struct damage {
 	uint64_t missed, silent, corrupt, disordered;
 };
 
-/* One CPU's pages. start[k] is the time of page k, made to run forward; start[pages] the end. */
+/*
+ * One CPU's pages, in a file. Their times run forward, which nearly all do by themselves: only
+ * where some do not, all are looked at beforehand and `start` has what they are to be.
+ */
 struct stream {
-	const uint8_t *base;
-	size_t size, pages;
-	uint64_t *start;
+	int fd;
+	uint64_t offset, size;
+	size_t pages;
+	uint64_t *start; /* NULL: as the pages say */
 };
 
 struct ring_event {
@@ -46,8 +52,8 @@ static inline bool ring_events_same(const struct ring_event *a, const struct rin
 /* A record on whose order something depends. */
 struct special {
 	uint64_t ns;
-	const uint8_t *data;
-	uint32_t length;
+	int64_t nr;    /* of a call; of a life, where it stands in `lives` */
+	int64_t value; /* request or return value; of a life, its length */
 	int32_t tid;
 	uint16_t id;
 };
@@ -55,11 +61,11 @@ struct special {
 struct specials {
 	struct special *at;
 	size_t used, size;
+	struct bytes lives;
 };
 
-/* A life for Python. */
+/* A life for Python, before its bytes. */
 struct ring_life {
-	const uint8_t *data;
 	uint32_t length;
 	int32_t tid, stream;
 	uint16_t id;
@@ -70,8 +76,9 @@ struct window {
 	uint64_t from, to;
 	bool last;
 	struct tasks tasks;
-	struct ring_life *lives;
-	size_t lives_used, lives_size;
+	struct bytes lives; /* a ring_life and its bytes, one behind the other */
+	enum ring_end { FINE, NO_MEMORY, NO_ORDER, NO_PAGES } end;
+	int error;
 };
 
 /*
@@ -87,32 +94,61 @@ struct counts {
 	size_t size, used;
 };
 
+/* Some pages of a stream, read: they are copied into the nearer caches, as lines are (lines.h). */
+struct pages {
+	uint8_t *buffer;
+	size_t room;	     /* in pages */
+	size_t first, count; /* those that are there */
+	enum ring_end end;
+	int error;
+};
+
 struct ring_worker {
 	const struct ring_plan *plan;
 	const struct stream *streams;
 	int stream_count;
 	struct counts counts;
 	struct calls calls;
+	struct pages pages;
 	struct specials *specials; /* one per stream */
 	size_t *heads, *heap;
 	struct damage *damage; /* one per stream */
 	uint64_t first, last;
-	bool any, out_of_memory;
+	bool any;
 };
 
-/* A stream is made ready in three steps: room for the times of its pages (false when memory is
- * out), the times of pages [from, to) (threads may share this, it is the first touch of every
- * page), and all of them made to run forward. */
-bool ring_begin(struct stream *stream, const struct ring_plan *plan);
-void ring_stamps(struct stream *stream, const struct ring_plan *plan, size_t from, size_t to);
-void ring_index(struct stream *stream);
+/* A page, and where its records' times lie. */
+struct sheet {
+	const uint8_t *base;
+	size_t size;
+	uint64_t start, end;
+};
+
+/* False when memory is out. */
+bool pages_make(struct pages *pages, const struct ring_plan *plan);
+void pages_free(struct pages *pages);
+/* Another stream is read from. */
+static inline void pages_begin(struct pages *pages)
+{
+	pages->count = 0;
+	pages->end = FINE;
+}
+/* Page k, and along with it those behind it before page `to`; false, with `end` set, when it cannot
+ * be had. */
+bool pages_read(struct pages *pages, const struct stream *stream, const struct ring_plan *plan,
+		size_t k, size_t to);
+
+void ring_begin(struct stream *stream, const struct ring_plan *plan);
+/* Fills `start`; gives FINE or what is wrong. */
+enum ring_end ring_index(struct stream *stream, struct pages *pages, const struct ring_plan *plan);
+/* The time of a page; when it cannot be read, `end` of `pages` is set. */
+uint64_t ring_start(const struct stream *stream, struct pages *pages, const struct ring_plan *plan,
+		    size_t k);
+
 void ring_scan(struct ring_worker *worker, struct window *window);
 /* Moves all that is in `hot` to the table; false when memory is out. */
 bool ring_settle(struct counts *counts);
-/* Gives back the memory of a window's pages, which are of a mapped file. */
-void ring_give_back(const struct ring_worker *worker, const struct window *window);
-/* Gives false when the gate did not exec. */
-bool ring_gate(const struct stream *streams, int count, const struct ring_plan *plan,
-	       uint64_t *from);
+/* Finds where the gate's records begin; `any` is false when it did not exec. */
+enum ring_end ring_gate(struct ring_worker *worker, uint64_t *from, bool *any);
 
 #endif

@@ -12,7 +12,6 @@
 #define TIME_STAMP 31
 #define STAMP_TOP (0xF8ull << 56)
 #define COMMON 8
-#define END_OF_TIME UINT64_MAX
 
 enum { TASK, SOFTIRQ, HARDIRQ, NMI };
 
@@ -45,14 +44,36 @@ struct record {
 	bool disordered;
 };
 
-static inline void page_begin(struct page *page, const struct stream *stream, size_t k,
+/* Page k as a sheet; false, with `end` set, when it cannot be had, or the page behind it has an
+ * earlier time. */
+static inline bool pages_get(struct pages *pages, const struct stream *stream,
+			     const struct ring_plan *plan, size_t k, size_t to,
+			     struct sheet *sheet)
+{
+	if (k - pages->first >= pages->count && !pages_read(pages, stream, plan, k, to))
+		return false;
+	uint64_t left = stream->size - (uint64_t)k * plan->page;
+
+	sheet->base = pages->buffer + (k - pages->first) * plan->page;
+	sheet->size = left < plan->page ? left : plan->page;
+	if (stream->start) {
+		sheet->start = stream->start[k];
+		sheet->end = stream->start[k + 1];
+	} else {
+		sheet->start = word_at(sheet->base);
+		sheet->end = k + 1 < stream->pages ? word_at(sheet->base + plan->page) : END_OF_TIME;
+		if (sheet->end < sheet->start)
+			pages->end = NO_ORDER;
+	}
+	return pages->end == FINE;
+}
+
+static inline void page_begin(struct page *page, const struct sheet *sheet,
 			      const struct ring_plan *plan)
 {
-	const uint8_t *base = stream->base + k * plan->page;
-	size_t here = stream->size - k * plan->page;
+	const uint8_t *base = sheet->base;
+	size_t here = sheet->size;
 
-	if (here > plan->page)
-		here = plan->page;
 	uint32_t commit = u32(base + 8);
 	size_t room = here - plan->data, length = commit & LENGTH;
 
@@ -74,8 +95,8 @@ static inline void page_begin(struct page *page, const struct stream *stream, si
 	}
 	page->at = base + plan->data;
 	page->stop = page->at + (length < room ? length : room);
-	page->now = page->raw = stream->start[k];
-	page->end = stream->start[k + 1];
+	page->now = page->raw = sheet->start;
+	page->end = sheet->end;
 }
 
 static inline bool page_next(struct page *page, struct record *r)

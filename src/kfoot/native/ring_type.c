@@ -1,84 +1,72 @@
 /* The Python type `Ring`: windows of time shared out to threads, put together in order. */
 #include "module.h"
+#include "crew.h"
 #include "ring.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
-
-#define BATCH 16            /* windows between two looks at progress and signals */
+#include <errno.h>
 
 typedef struct {
 	PyObject_HEAD
 	int threads, stream_count;
-	int mapped; /* the streams are mapped files */
-	bool busy;
+	bool busy, begun, over;
+	int indexed; /* all pages were looked at beforehand */
 	struct ring_plan plan;
-	Py_buffer *views;
-	int view_count;
 	struct stream *streams;
 	struct ring_worker *workers;
 	Py_ssize_t window_bytes;
 	uint64_t *cuts; /* begins of windows, the first 0 */
-	size_t cut_count, next_cut;
+	size_t cut_count;
 	struct tasks tasks;
 	struct calls calls;
-	struct window windows[BATCH];
-	int window_count;
-	atomic_int taken;
+	struct bytes lives, given; /* not yet given to Python; just being given */
+	struct crew crew;
+	struct window *windows; /* crew_room() */
+	enum ring_end end;
+	int error;
 } Ring;
 
-struct job {
-	Ring *ring;
-	struct ring_worker *worker;
-};
-
-static void *scan_windows(void *argument)
+static void work(void *owner, int worker, size_t at)
 {
-	struct job *job = argument;
-	Ring *ring = job->ring;
-	int at;
+	Ring *self = owner;
+	struct window *w = &self->windows[at % crew_room(self->threads)];
 
-	while ((at = atomic_fetch_add(&ring->taken, 1)) < ring->window_count) {
-		ring_scan(job->worker, &ring->windows[at]);
-		if (ring->mapped)
-			ring_give_back(job->worker, &ring->windows[at]);
-	}
-	return NULL;
+	w->from = self->cuts[at];
+	w->last = at + 1 == self->cut_count;
+	w->to = w->last ? UINT64_MAX : self->cuts[at + 1];
+	ring_scan(&self->workers[worker], w);
 }
 
-/* The share of one thread in the first look at every page. */
-static void *index_pages(void *argument)
+/* Puts a window behind what is known so far; false when the work cannot go on. */
+static bool join(void *owner, size_t at)
 {
-	struct job *job = argument;
-	Ring *ring = job->ring;
-	size_t share = job->worker - ring->workers;
+	Ring *self = owner;
+	struct window *w = &self->windows[at % crew_room(self->threads)];
+	bool fine = bytes_add(&self->lives, w->lives.at, w->lives.used);
 
-	for (int i = 0; i < ring->stream_count; i++) {
-		size_t pages = ring->streams[i].pages;
+	for (size_t k = 0; k < w->tasks.size && fine; k++) {
+		if (!w->tasks.slots[k].hash)
+			continue;
+		struct task *task = task_of(&self->tasks, w->tasks.slots[k].tid);
 
-		ring_stamps(&ring->streams[i], &ring->plan, pages * share / ring->threads,
-			    pages * (share + 1) / ring->threads);
+		fine = task && task_joins(&self->calls, task, &w->tasks.slots[k]);
 	}
-	return NULL;
+	tasks_clear(&w->tasks);
+	w->lives.used = 0;
+	self->end = w->end != FINE ? w->end : fine ? FINE : NO_MEMORY;
+	self->error = w->error;
+	return self->end == FINE;
 }
 
-/* Runs `work` in so many threads, the caller's among them; what no thread is had for, here. */
-static void in_threads(Ring *self, int count, void *(*work)(void *))
+/* True when all is well, or only the order of the pages is not; else an exception is set. */
+static bool is_fine(enum ring_end end, int error)
 {
-	pthread_t threads[MOST_THREADS];
-	struct job jobs[MOST_THREADS];
-	int started = 1;
-
-	for (int i = 0; i < count; i++)
-		jobs[i] = (struct job){self, &self->workers[i]};
-	for (; started < count; started++)
-		if (pthread_create(&threads[started], NULL, work, &jobs[started]))
-			break;
-	work(&jobs[0]);
-	for (int i = started; i < count; i++)
-		work(&jobs[i]);
-	for (int i = 1; i < started; i++)
-		pthread_join(threads[i], NULL);
+	if (end == NO_MEMORY)
+		PyErr_NoMemory();
+	if (end == NO_PAGES) {
+		errno = error;
+		PyErr_SetFromErrno(PyExc_OSError);
+	}
+	return end == FINE || end == NO_ORDER;
 }
 
 /* Windows begin at every so manieth page of the CPU with the most pages. */
@@ -100,9 +88,12 @@ static bool make_cuts(Ring *self)
 	if (!self->cuts)
 		return false;
 	self->cuts[self->cut_count++] = 0;
-	for (size_t k = step; k < pages; k += step)
-		if (most->start[k] > self->cuts[self->cut_count - 1])
-			self->cuts[self->cut_count++] = most->start[k];
+	for (size_t k = step; k < pages; k += step) {
+		uint64_t start = ring_start(most, &self->workers[0].pages, &self->plan, k);
+
+		if (start > self->cuts[self->cut_count - 1])
+			self->cuts[self->cut_count++] = start;
+	}
 	return true;
 }
 
@@ -130,16 +121,10 @@ static void is_special(struct ring_plan *plan, unsigned long id)
 		plan->specials[id >> 3] |= 1 << (id & 7);
 }
 
-static bool set_up(Ring *self, PyObject *buffers, PyObject *lives)
+static bool lives_are_special(Ring *self, PyObject *lives)
 {
-	Py_ssize_t count = PyList_Size(buffers), ids = PyList_Size(lives);
+	Py_ssize_t ids = PyList_Size(lives);
 
-	if (count < 0 || ids < 0)
-		return false;
-	if (count > 1 << 20) {
-		PyErr_SetString(PyExc_ValueError, "too many streams");
-		return false;
-	}
 	for (Py_ssize_t i = 0; i < ids; i++) {
 		unsigned long id = PyLong_AsUnsignedLong(PyList_GetItem(lives, i));
 
@@ -154,62 +139,89 @@ static bool set_up(Ring *self, PyObject *buffers, PyObject *lives)
 		is_special(&self->plan, self->plan.enter);
 	if (self->plan.leave >= 0)
 		is_special(&self->plan, self->plan.leave);
-	self->views = calloc(count + 1, sizeof *self->views);
+	return true;
+}
+
+static bool open_streams(Ring *self, PyObject *streams)
+{
+	Py_ssize_t count = PyList_Size(streams);
+
+	if (count > 1 << 20) {
+		PyErr_SetString(PyExc_ValueError, "too many streams");
+		return false;
+	}
 	self->streams = calloc(count + 1, sizeof *self->streams);
-	self->workers = calloc(self->threads, sizeof *self->workers);
-	if (!self->views || !self->streams || !self->workers) {
+	if (!self->streams) {
 		PyErr_NoMemory();
 		return false;
 	}
 	for (Py_ssize_t i = 0; i < count; i++) {
-		if (PyObject_GetBuffer(PyList_GetItem(buffers, i), &self->views[i], PyBUF_SIMPLE))
+		struct stream *stream = &self->streams[i];
+		unsigned long long offset, size;
+
+		if (!PyArg_ParseTuple(PyList_GetItem(streams, i), "iKK", &stream->fd, &offset,
+				      &size))
 			return false;
-		self->view_count++;
-		self->streams[i].base = self->views[i].buf;
-		self->streams[i].size = self->views[i].len;
-		if (!ring_begin(&self->streams[i], &self->plan)) {
-			PyErr_NoMemory();
-			return false;
-		}
-		self->stream_count++;
+		stream->offset = offset;
+		stream->size = size;
+		ring_begin(stream, &self->plan);
 	}
-	Py_BEGIN_ALLOW_THREADS
-	in_threads(self, self->threads, index_pages);
-	for (int i = 0; i < self->stream_count; i++)
-		ring_index(&self->streams[i]);
-	Py_END_ALLOW_THREADS
-	for (int i = 0; i < self->threads; i++) {
+	self->stream_count = (int)count;
+	return true;
+}
+
+static bool make_workers(Ring *self)
+{
+	size_t count = self->stream_count + 1;
+
+	self->workers = calloc(self->threads, sizeof *self->workers);
+	self->windows = calloc(crew_room(self->threads), sizeof *self->windows);
+	bool fine = self->workers && self->windows;
+
+	for (int i = 0; i < self->threads && fine; i++) {
 		struct ring_worker *w = &self->workers[i];
 
 		w->plan = &self->plan;
 		w->streams = self->streams;
 		w->stream_count = self->stream_count;
-		w->specials = calloc(count + 1, sizeof *w->specials);
-		w->heads = calloc(count + 1, sizeof *w->heads);
-		w->heap = calloc(count + 1, sizeof *w->heap);
-		w->damage = calloc(count + 1, sizeof *w->damage);
-		if (!w->specials || !w->heads || !w->heap || !w->damage) {
-			PyErr_NoMemory();
-			return false;
-		}
+		w->specials = calloc(count, sizeof *w->specials);
+		w->heads = calloc(count, sizeof *w->heads);
+		w->heap = calloc(count, sizeof *w->heap);
+		w->damage = calloc(count, sizeof *w->damage);
+		fine = w->specials && w->heads && w->heap && w->damage &&
+		       pages_make(&w->pages, &self->plan);
 	}
-	if (!make_cuts(self)) {
+	if (!fine)
 		PyErr_NoMemory();
+	return fine;
+}
+
+static bool set_up(Ring *self, PyObject *streams, PyObject *lives)
+{
+	if (!lives_are_special(self, lives) || !open_streams(self, streams) || !make_workers(self))
 		return false;
-	}
-	return true;
+	bool cut;
+
+	Py_BEGIN_ALLOW_THREADS
+	for (int i = 0; i < self->stream_count && self->indexed && self->end == FINE; i++)
+		self->end = ring_index(&self->streams[i], &self->workers[0].pages, &self->plan);
+	cut = self->end != FINE || make_cuts(self);
+	if (self->end == FINE)
+		self->end = cut ? self->workers[0].pages.end : NO_MEMORY;
+	Py_END_ALLOW_THREADS
+	return is_fine(self->end, self->workers[0].pages.error);
 }
 
 static PyObject *ring_new(PyTypeObject *type, PyObject *args, PyObject *words)
 {
 	static char *names[] = {"threads", "streams", "page", "data", "commit", "enter",
 				"enter_nr", "request", "leave", "leave_nr", "ret", "exec",
-				"lives", "ioctl", "until", "gate", "window", "mapped", NULL};
+				"lives", "ioctl", "until", "gate", "window", "indexed", NULL};
 	allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
 	Ring *self = (Ring *)alloc(type, 0);
 	unsigned long long until;
 	long long ioctl;
-	PyObject *buffers, *lives, *gate;
+	PyObject *streams, *lives, *gate;
 	Py_ssize_t page, data, commit;
 
 	if (!self)
@@ -217,11 +229,11 @@ static PyObject *ring_new(PyTypeObject *type, PyObject *args, PyObject *words)
 	struct ring_plan *plan = &self->plan;
 
 	if (!PyArg_ParseTupleAndKeywords(
-		    args, words, "iOnnniO&O&iO&O&iOLKOnp", names, &self->threads, &buffers, &page,
+		    args, words, "iOnnniO&O&iO&O&iOLKOnp", names, &self->threads, &streams, &page,
 		    &data, &commit, &plan->enter, as_field, &plan->enter_nr, as_field,
 		    &plan->request, &plan->leave, as_field, &plan->leave_nr, as_field, &plan->ret,
 		    &plan->exec, &lives, &ioctl, &until, &gate,
-		    &self->window_bytes, &self->mapped))
+		    &self->window_bytes, &self->indexed))
 		goto fail;
 	if (self->threads < 1 || self->threads > MOST_THREADS || (commit != 4 && commit != 8) ||
 	    data != 8 + commit || page < 64 || page > 1 << 24 || self->window_bytes < 1) {
@@ -241,11 +253,14 @@ static PyObject *ring_new(PyTypeObject *type, PyObject *args, PyObject *words)
 		plan->has_gate = true;
 		plan->gate = (int32_t)tid;
 	}
-	if (!PyList_Check(buffers) || !PyList_Check(lives)) {
+	if (!PyList_Check(streams) || !PyList_Check(lives)) {
 		PyErr_SetString(PyExc_TypeError, "streams and lives are lists");
 		goto fail;
 	}
-	if (!set_up(self, buffers, lives))
+	self->crew.owner = self;
+	self->crew.work = work;
+	self->crew.join = join;
+	if (!set_up(self, streams, lives))
 		goto fail;
 	return (PyObject *)self;
 fail:
@@ -258,11 +273,16 @@ static void ring_dealloc(PyObject *object)
 	Ring *self = (Ring *)object;
 	PyTypeObject *type = Py_TYPE(object);
 
+	if (self->begun)
+		crew_end(&self->crew);
 	for (int i = 0; self->workers && i < self->threads; i++) {
 		struct ring_worker *w = &self->workers[i];
 
-		for (int k = 0; w->specials && k < self->stream_count; k++)
+		for (int k = 0; w->specials && k < self->stream_count; k++) {
 			free(w->specials[k].at);
+			free(w->specials[k].lives.at);
+		}
+		pages_free(&w->pages);
 		free(w->specials);
 		free(w->heads);
 		free(w->heap);
@@ -271,19 +291,19 @@ static void ring_dealloc(PyObject *object)
 		calls_free(&w->calls);
 	}
 	free(self->workers);
-	for (int i = 0; i < self->view_count; i++) {
+	for (int i = 0; i < self->stream_count; i++)
 		free(self->streams[i].start);
-		PyBuffer_Release(&self->views[i]);
+	for (size_t i = 0; self->windows && i < crew_room(self->threads); i++) {
+		tasks_free(&self->windows[i].tasks);
+		free(self->windows[i].lives.at);
 	}
-	free(self->views);
 	free(self->streams);
+	free(self->windows);
 	free(self->cuts);
 	tasks_free(&self->tasks);
 	calls_free(&self->calls);
-	for (int i = 0; i < BATCH; i++) {
-		tasks_free(&self->windows[i].tasks);
-		free(self->windows[i].lives);
-	}
+	free(self->lives.at);
+	free(self->given.at);
 	((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
 	Py_DECREF(type);
 }
@@ -293,94 +313,91 @@ static PyObject *ring_find_gate(PyObject *object, PyObject *Py_UNUSED(none_))
 {
 	Ring *self = (Ring *)object;
 	uint64_t from = 0;
-	bool any;
+	bool any = false;
 
+	if (self->busy || self->begun) {
+		PyErr_SetString(PyExc_ValueError, "before the first step");
+		return NULL;
+	}
+	self->busy = true;
 	Py_BEGIN_ALLOW_THREADS
-	any = ring_gate(self->streams, self->stream_count, &self->plan, &from);
+	self->end = ring_gate(&self->workers[0], &from, &any);
 	Py_END_ALLOW_THREADS
+	self->busy = false;
 	self->plan.gate_from = any ? from : UINT64_MAX;
+	if (!is_fine(self->end, self->workers[0].pages.error))
+		return NULL;
 	return any ? PyLong_FromUnsignedLongLong(from) : none();
 }
 
-/* Puts the batch's windows behind what is known so far. */
-static bool join(Ring *self)
+/* Sets the lives found since the last time apart: the threads go on finding some. */
+static void take_lives(Ring *self)
 {
-	bool fine = true;
+	struct bytes room = self->given;
 
-	for (int i = 0; i < self->threads; i++)
-		fine = fine && !self->workers[i].out_of_memory;
-	for (int i = 0; i < self->window_count && fine; i++) {
-		struct tasks *tasks = &self->windows[i].tasks;
-
-		for (size_t k = 0; k < tasks->size && fine; k++) {
-			if (!tasks->slots[k].hash)
-				continue;
-			struct task *task = task_of(&self->tasks, tasks->slots[k].tid);
-
-			fine = task && task_joins(&self->calls, task, &tasks->slots[k]);
-		}
-		tasks_clear(tasks);
-	}
-	return fine;
+	room.used = 0;
+	self->given = self->lives;
+	self->lives = room;
 }
 
 static PyObject *lives_of(Ring *self)
 {
-	PyObject *lives = PyList_New(0);
+	PyObject *rows = PyList_New(0);
 
-	for (int i = 0; i < self->window_count; i++) {
-		struct window *w = &self->windows[i];
+	for (size_t at = 0; rows && at < self->given.used;) {
+		struct ring_life life;
 
-		for (size_t k = 0; lives && k < w->lives_used; k++) {
-			struct ring_life *life = &w->lives[k];
-			PyObject *row = Py_BuildValue("(iiiy#)", life->stream, (int)life->id,
-						      life->tid, (const char *)life->data,
-						      (Py_ssize_t)life->length);
+		memcpy(&life, self->given.at + at, sizeof life);
+		at += sizeof life;
+		PyObject *row = Py_BuildValue("(iiiy#)", life.stream, (int)life.id, life.tid,
+					      (const char *)self->given.at + at,
+					      (Py_ssize_t)life.length);
 
-			if (!row || PyList_Append(lives, row))
-				Py_CLEAR(lives);
-			Py_XDECREF(row);
-		}
-		w->lives_used = 0;
+		at += life.length;
+		if (!row || PyList_Append(rows, row))
+			Py_CLEAR(rows);
+		Py_XDECREF(row);
 	}
-	return lives;
+	return rows;
 }
 
-/* Scans some windows; gives (share of the trace done, lives in order), or None at the end. */
+/* Scans a window; gives (share of the trace done, lives in order), or None at the end. */
 static PyObject *ring_step(PyObject *object, PyObject *Py_UNUSED(none_))
 {
 	Ring *self = (Ring *)object;
-	bool fine;
+	enum ring_end end;
+	size_t done;
+	int error;
 
 	if (self->busy) {
 		PyErr_SetString(PyExc_ValueError, "one step at a time");
 		return NULL;
 	}
-	if (self->next_cut == self->cut_count)
+	if (self->over || self->end == NO_ORDER)
 		return none();
 	self->busy = true;
-	self->window_count = 0;
-	while (self->window_count < BATCH && self->next_cut < self->cut_count) {
-		struct window *w = &self->windows[self->window_count++];
-
-		w->from = self->cuts[self->next_cut++];
-		w->last = self->next_cut == self->cut_count;
-		w->to = w->last ? UINT64_MAX : self->cuts[self->next_cut];
-	}
 	Py_BEGIN_ALLOW_THREADS
-	atomic_store(&self->taken, 0);
-	in_threads(self, self->threads < self->window_count ? self->threads : self->window_count,
-		   scan_windows);
-	fine = join(self);
+	if (!self->begun)
+		crew_begin(&self->crew, self->threads, self->cut_count);
+	self->begun = true;
+	self->over = !crew_step(&self->crew);
+	pthread_mutex_lock(&self->crew.lock);
+	done = self->crew.joined;
+	end = self->end;
+	error = self->error;
+	take_lives(self);
+	pthread_mutex_unlock(&self->crew.lock);
 	Py_END_ALLOW_THREADS
 	self->busy = false;
-	if (!fine)
-		return PyErr_NoMemory();
+	if (!is_fine(end, error))
+		return NULL;
+	if (end == NO_ORDER)
+		return none();
 	PyObject *lives = lives_of(self);
 
 	if (!lives)
 		return NULL;
-	return Py_BuildValue("(dN)", (double)self->next_cut / (double)self->cut_count, lives);
+	return Py_BuildValue("(dN)", (double)done / (double)self->cut_count, lives);
 }
 
 static bool counts_into(const struct counts *counts, struct event_rows *rows)
@@ -428,7 +445,8 @@ static PyObject *damage_of(Ring *self)
 	return all;
 }
 
-/* Ends the trace: what is open never returned. Gives everything counted, as a dict. */
+/* Ends the trace: what is open never returned. Gives everything counted, as a dict; None when some
+ * page has an earlier time than the one before it, and all are to be looked at beforehand. */
 static PyObject *ring_end(PyObject *object, PyObject *Py_UNUSED(none_))
 {
 	Ring *self = (Ring *)object;
@@ -438,6 +456,14 @@ static PyObject *ring_end(PyObject *object, PyObject *Py_UNUSED(none_))
 	bool any = false;
 	struct event_rows rows = {0};
 
+	if (self->end == NO_ORDER && !self->busy) {
+		found = none();
+		goto out;
+	}
+	if (self->busy || !self->over) {
+		PyErr_SetString(PyExc_ValueError, "not at the end");
+		goto out;
+	}
 	if (!events || !calls || !damage || !event_rows_begin(&rows, events, 1 << 16))
 		goto out;
 	for (size_t k = 0; k < self->tasks.size; k++) {

@@ -138,6 +138,30 @@ static inline void arena_clear(struct arena *a)
 		a->head->used = 0;
 }
 
+/* Bytes one behind the other; what is added may move them. */
+struct bytes {
+	uint8_t *at;
+	size_t used, size;
+};
+
+static inline bool bytes_add(struct bytes *b, const void *more, size_t length)
+{
+	if (!length)
+		return true;
+	if (b->size - b->used < length) {
+		size_t size = b->size * 2 + length + 4096;
+		uint8_t *at = realloc(b->at, size);
+
+		if (!at)
+			return false;
+		b->at = at;
+		b->size = size;
+	}
+	memcpy(b->at + b->used, more, length);
+	b->used += length;
+	return true;
+}
+
 /*
  * TABLE(name, entry): a table of `struct entry`, which has `uint64_t hash` (0: empty slot).
  * name_find(table, key, hash) gives the slot of the key (found or made, then zeroed but for hash,

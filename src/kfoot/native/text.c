@@ -87,32 +87,14 @@ static void other_line(struct text_part *part, const uint8_t *p, const uint8_t *
 	}
 }
 
-bool text_lives_add(struct text_lives *lives, const uint8_t *bytes, size_t length)
-{
-	if (!length)
-		return true;
-	if (lives->size - lives->used < length) {
-		size_t size = lives->size * 2 + length + 4096;
-		uint8_t *more = realloc(lives->bytes, size);
-
-		if (!more)
-			return false;
-		lives->bytes = more;
-		lives->size = size;
-	}
-	memcpy(lives->bytes + lives->used, bytes, length);
-	lives->used += length;
-	return true;
-}
-
 static bool keep_life(struct text_part *part, int32_t tid, int kind, const uint8_t *text,
 		      const uint8_t *stop)
 {
-	struct text_lives *lives = &part->piece->lives;
+	struct bytes *lives = &part->piece->lives;
 	struct text_life life = {.length = (uint32_t)(stop - text), .tid = tid, .kind = kind};
 
-	return text_lives_add(lives, (const uint8_t *)&life, sizeof life) &&
-	       text_lives_add(lives, text, life.length);
+	return bytes_add(lives, &life, sizeof life) &&
+	       bytes_add(lives, text, life.length);
 }
 
 /* The name an event is counted by; `longer` is room for one that is not in the line. */

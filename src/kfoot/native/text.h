@@ -100,7 +100,7 @@ struct sample {
 	uint8_t text[SAMPLE_BYTES];
 };
 
-/* Records about tasks' lives, as text for Python: a text_life and its text, one behind the other. */
+/* A record about a task's life, as text for Python. */
 struct text_life {
 	uint32_t length;
 	int32_t tid;
@@ -109,19 +109,11 @@ struct text_life {
 
 extern const char *const text_life_names[4];
 
-struct text_lives {
-	uint8_t *bytes;
-	size_t used, size;
-};
-
-/* False when memory is out. */
-bool text_lives_add(struct text_lives *lives, const uint8_t *bytes, size_t length);
-
 /* What one piece of the trace gave that has its place in the order of the pieces. */
 struct text_piece {
 	struct tasks tasks;
 	struct arena comms;
-	struct text_lives lives;
+	struct bytes lives; /* a text_life and its text, one behind the other */
 	struct sample samples[SAMPLES];
 	int samples_used;
 	uint64_t lines;

@@ -19,7 +19,7 @@ typedef struct {
 	struct tasks tasks; /* so far, in the order of the trace */
 	struct calls calls; /* closed between two pieces */
 	struct arena comms;
-	struct text_lives lives, given; /* not yet given to Python; just being given */
+	struct bytes lives, given; /* not yet given to Python; just being given */
 	struct sample samples[SAMPLES];
 	int samples_used, error;
 	uint64_t lines;
@@ -46,7 +46,7 @@ static bool join(void *owner, size_t at)
 	Text *self = owner;
 	struct text_piece *piece = &self->pieces[at % crew_room(self->threads)];
 	bool fine = !piece->out_of_memory &&
-		    text_lives_add(&self->lives, piece->lives.bytes, piece->lives.used);
+		    bytes_add(&self->lives, piece->lives.at, piece->lives.used);
 
 	for (size_t i = 0; i < piece->tasks.size && fine; i++) {
 		struct task *new = &piece->tasks.slots[i];
@@ -154,15 +154,15 @@ static void text_dealloc(PyObject *object)
 	for (size_t i = 0; self->pieces && i < crew_room(self->threads); i++) {
 		tasks_free(&self->pieces[i].tasks);
 		arena_free(&self->pieces[i].comms);
-		free(self->pieces[i].lives.bytes);
+		free(self->pieces[i].lives.at);
 	}
 	free(self->parts);
 	free(self->pieces);
 	tasks_free(&self->tasks);
 	calls_free(&self->calls);
 	arena_free(&self->comms);
-	free(self->lives.bytes);
-	free(self->given.bytes);
+	free(self->lives.at);
+	free(self->given.at);
 	((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
 	Py_DECREF(type);
 }
@@ -181,7 +181,7 @@ static void begin(Text *self, struct source source)
 /* Sets the lives found since the last time apart: the threads go on finding some. */
 static void take_lives(Text *self)
 {
-	struct text_lives room = self->given;
+	struct bytes room = self->given;
 
 	room.used = 0;
 	self->given = self->lives;
@@ -195,10 +195,10 @@ static PyObject *lives_of(Text *self)
 	for (size_t at = 0; rows && at < self->given.used;) {
 		struct text_life life;
 
-		memcpy(&life, self->given.bytes + at, sizeof life);
+		memcpy(&life, self->given.at + at, sizeof life);
 		at += sizeof life;
 		PyObject *row = Py_BuildValue("(yiy#)", text_life_names[life.kind], life.tid,
-					      (const char *)self->given.bytes + at,
+					      (const char *)self->given.at + at,
 					      (Py_ssize_t)life.length);
 
 		at += life.length;

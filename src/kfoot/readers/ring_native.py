@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import mmap
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -16,7 +14,7 @@ from kfoot.readers.ftrace_tally import Tally, keep_life
 from kfoot.readers.native import native, threads_here
 from kfoot.readers.ring_buffer import NEVER_NS, Calls, Plan, Stream, life_of, lives_in
 
-WINDOW = 8 << 20
+WINDOW = 4 << 20
 """Bytes of pages one thread takes at a time: the bound of what waits for its order."""
 _HALF = 1 << 31
 """Of the task numbers a record can hold."""
@@ -37,32 +35,47 @@ def scan(
 ) -> Tally:
     """Count all records of all CPUs, as ``ring_buffer.scan``, with the gate left out.
 
-    Raises OSError when compressed pages cannot be unpacked into a temporary file.
+    Raises OSError when pages cannot be read, or compressed ones not be unpacked into a temporary
+    file.
     """
-    lives = lives_in(plan)
     with ExitStack() as stack:
-        buffers = _buffers(stack, streams)
-        total = sum(len(buffer) for buffer in buffers)
-        ring = _ring(module, buffers, plan, sorted(lives), threads or threads_here(), window)
-        tally = Tally()
-        if plan.gate is not None and plan.event(("sched", "sched_process_exec")):
-            ring.find_gate()
-        while step := ring.step():
-            done, rows = step
-            for at, id, tid, data in rows:
-                life = life_of(lives[id], tid, data, "<")
-                if life is None:
-                    streams[at].damage.corrupt += 1
-                else:
-                    keep_life(tally, life)
-            if progress is not None:
-                progress(int(done * total), total)
-        found = ring.end()
-        del ring
-    for stream, row in zip(streams, found["damage"], strict=True):
+        files = _files(stack, streams)
+        # The time of nearly all pages runs forward; only where it does not, all are gone through
+        # beforehand to set it right.
+        for indexed in (False, True):
+            ring = _ring(module, files, plan, indexed, threads or threads_here(), window)
+            found = _counts(ring, streams, plan, sum(size for _, _, size in files), progress)
+            if found is not None:
+                return found
+    raise AssertionError("pages that are in order are not")
+
+
+def _counts(
+    ring: Any, streams: list[Stream], plan: Plan, total: int, progress: Progress | None
+) -> Tally | None:
+    """All that is counted; None when the order of the pages is not what was thought."""
+    lives = lives_in(plan)
+    tally = Tally()
+    unread = [0] * len(streams)
+    if plan.gate is not None and plan.event(("sched", "sched_process_exec")):
+        ring.find_gate()
+    while step := ring.step():
+        done, rows = step
+        for at, id, tid, data in rows:
+            life = life_of(lives[id], tid, data, "<")
+            if life is None:
+                unread[at] += 1
+            else:
+                keep_life(tally, life)
+        if progress is not None:
+            progress(int(done * total), total)
+    found = ring.end()
+    if found is None:
+        return None
+    for stream, row, more in zip(streams, found["damage"], unread, strict=True):
         damage = stream.damage
         damage.missed, damage.silent, corrupt, damage.disordered, damage.torn = row
-        damage.corrupt += corrupt
+        damage.corrupt = corrupt + more
     for name in ("events", "calls", "first", "last"):
         setattr(tally, name, found[name])
     return tally
@@ -70,9 +83,9 @@ def scan(
 
 def _ring(
     module: ModuleType,
-    buffers: list[bytes | memoryview],
+    files: list[tuple[int, int, int]],
     plan: Plan,
-    lives: list[int],
+    indexed: bool,
     threads: int,
     window: int,
 ) -> Any:
@@ -80,7 +93,7 @@ def _ring(
     exec_ = plan.event(("sched", "sched_process_exec"))
     return module.Ring(
         threads=threads,
-        streams=buffers,
+        streams=files,
         page=plan.page.page,
         data=plan.page.data,
         commit=plan.page.commit,
@@ -91,12 +104,12 @@ def _ring(
         leave_nr=_field(calls.exit_nr),
         ret=_field(calls.ret),
         exec=exec_.id if exec_ else -1,
-        lives=lives,
+        lives=sorted(lives_in(plan)),
         ioctl=plan.ioctl,
         until=NEVER_NS if plan.until_ns is None else plan.until_ns,
         gate=plan.gate if plan.gate is not None and -_HALF <= plan.gate < _HALF else None,
         window=window,
-        mapped=True,
+        indexed=indexed,
     )
 
 
@@ -104,9 +117,9 @@ def _field(field: Field | None) -> tuple[int, int, bool] | None:
     return None if field is None else (field.offset, field.size, field.signed)
 
 
-def _buffers(stack: ExitStack, streams: list[Stream]) -> list[bytes | memoryview]:
-    """The bytes of all streams; what is compressed is unpacked side by side."""
-    contexts = [_bytes(stream) for stream in streams]
+def _files(stack: ExitStack, streams: list[Stream]) -> list[tuple[int, int, int]]:
+    """(descriptor, offset, size) of all streams; what is compressed is unpacked side by side."""
+    contexts = [_file(stream) for stream in streams]
     if all(stream.region is not None for stream in streams):
         return [stack.enter_context(context) for context in contexts]
     from concurrent.futures import ThreadPoolExecutor
@@ -116,42 +129,16 @@ def _buffers(stack: ExitStack, streams: list[Stream]) -> list[bytes | memoryview
 
 
 @contextmanager
-def _bytes(stream: Stream) -> Iterator[bytes | memoryview]:
-    """All bytes of a stream: the file's own pages, or unpacked into a file without a name."""
+def _file(stream: Stream) -> Iterator[tuple[int, int, int]]:
+    """The file's own pages, or those unpacked into a file without a name."""
     if stream.region is not None:
         path, offset, size = stream.region
-        with _mapped(path, offset, size) as found:
-            yield found
+        with path.open("rb") as file:
+            yield file.fileno(), offset, size
         return
     import tempfile
 
-    with tempfile.TemporaryFile(prefix="kfoot-") as file:
-        size = 0
-        for block in stream.blocks():
-            size += file.write(block)
-        file.flush()
-        if size == 0:
-            yield b""
-            return
-        with (
-            mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as mapped,
-            memoryview(mapped) as view,
-        ):
-            yield view
-
-
-@contextmanager
-def _mapped(path: Path, offset: int, size: int) -> Iterator[bytes | memoryview]:
-    if size == 0:
-        yield b""
-        return
-    low = offset - offset % mmap.ALLOCATIONGRANULARITY
-    with (
-        path.open("rb") as file,
-        mmap.mmap(
-            file.fileno(), offset - low + size, access=mmap.ACCESS_READ, offset=low
-        ) as mapped,
-        memoryview(mapped) as view,
-        view[offset - low :] as part,
-    ):
-        yield part
+    with tempfile.TemporaryFile(prefix="kfoot-") as unpacked:
+        size = sum(unpacked.write(block) for block in stream.blocks())
+        unpacked.flush()
+        yield unpacked.fileno(), 0, size

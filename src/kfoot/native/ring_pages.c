@@ -1,0 +1,103 @@
+/* The pages of the ring buffer in their files: see struct stream and struct pages. */
+#include "ring_page.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define AT_ONCE (256 << 10) /* bytes */
+
+bool pages_make(struct pages *pages, const struct ring_plan *plan)
+{
+	pages->room = AT_ONCE > plan->page ? AT_ONCE / plan->page : 1;
+	pages->buffer = malloc(pages->room * plan->page + sizeof(uint64_t));
+	pages_begin(pages);
+	return pages->buffer;
+}
+
+void pages_free(struct pages *pages)
+{
+	free(pages->buffer);
+	pages->buffer = NULL;
+}
+
+/* False, with errno set, when not all of it is there. */
+static bool read_all(int fd, uint8_t *to, size_t size, uint64_t offset)
+{
+	while (size) {
+		ssize_t n = pread(fd, to, size, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (!n)
+			errno = EIO; /* the file was cut */
+		if (n <= 0)
+			return false;
+		to += n;
+		size -= n;
+		offset += n;
+	}
+	return true;
+}
+
+static void unreadable(struct pages *pages)
+{
+	pages->error = errno;
+	pages->end = NO_PAGES;
+	pages->count = 0;
+}
+
+void ring_begin(struct stream *stream, const struct ring_plan *plan)
+{
+	stream->pages = stream->size / plan->page + (stream->size % plan->page >= plan->data);
+}
+
+bool pages_read(struct pages *pages, const struct stream *stream, const struct ring_plan *plan,
+		size_t k, size_t to)
+{
+	uint64_t from = (uint64_t)k * plan->page;
+
+	pages->first = k;
+	pages->count = to - k < pages->room ? to - k : pages->room;
+	/* The time of the page behind is the end of the last one's. */
+	size_t size = pages->count * plan->page + (k + pages->count < stream->pages ? 8 : 0);
+
+	if (size > stream->size - from)
+		size = stream->size - from;
+	if (read_all(stream->fd, pages->buffer, size, stream->offset + from))
+		return true;
+	unreadable(pages);
+	return false;
+}
+
+uint64_t ring_start(const struct stream *stream, struct pages *pages, const struct ring_plan *plan,
+		    size_t k)
+{
+	uint8_t stamp[8] = {0};
+
+	if (stream->start)
+		return stream->start[k];
+	if (!read_all(stream->fd, stamp, sizeof stamp, stream->offset + (uint64_t)k * plan->page))
+		unreadable(pages);
+	return word_at(stamp);
+}
+
+enum ring_end ring_index(struct stream *stream, struct pages *pages, const struct ring_plan *plan)
+{
+	uint64_t now = 0;
+
+	stream->start = malloc((stream->pages + 1) * sizeof *stream->start);
+	if (!stream->start)
+		return NO_MEMORY;
+	pages_begin(pages);
+	for (size_t k = 0; k < stream->pages; k++) {
+		if ((!pages->count || k >= pages->first + pages->count) &&
+		    !pages_read(pages, stream, plan, k, stream->pages))
+			return pages->end;
+		uint64_t stamp = word_at(pages->buffer + (k - pages->first) * plan->page);
+
+		now = stamp > now ? stamp : now;
+		stream->start[k] = now;
+	}
+	stream->start[stream->pages] = END_OF_TIME;
+	return FINE;
+}
