@@ -39,7 +39,8 @@ static inline bool count_call(struct calls *calls, int32_t tid, const struct ent
 	bool fresh;
 
 	key.hash = mix((uint64_t)(uint32_t)tid << 32 ^ (uint32_t)outcome ^
-		       mix((uint64_t)e->nr + 0x1234567 * (uint64_t)e->request)) | 1;
+		       (uint64_t)e->nr * 0xFF51AFD7ED558CCDull ^
+		       (uint64_t)e->request * 0x94D049BB133111EBull) | 1;
 	struct call *slot = calls_find(calls, &key, &fresh);
 
 	if (!slot)

@@ -46,19 +46,48 @@ static bool count_settled(struct counts *t, const struct ring_event *event)
 	return ++t->used * 2 < t->size || counts_grow(t);
 }
 
-static inline bool count(struct counts *t, int32_t tid, uint16_t id, uint8_t context)
+/*
+ * Of a record's first word: the number, those flags the context is made of, the task; not how
+ * often preemption was switched off. A bit that is left over tells it from an empty place.
+ */
+#define KIND 0xFFFFFFFF0058FFFFull
+#define KIND_SET 0x0000000001000000ull
+
+static bool settle(struct counts *t, const struct ring_hot *hot)
 {
-	uint64_t key = ((uint64_t)(uint32_t)tid << 19 | (uint64_t)id << 3 | context) + 1;
-	struct ring_event *hot = &t->hot[(id ^ context << 7 ^ (uint32_t)tid * 13) % HOT];
+	uint64_t tid = hot->kind >> 32, id = hot->kind & 0xFFFF;
+	uint8_t context = context_of((uint8_t)(hot->kind >> 16));
+	struct ring_event event = {
+		.hash = (tid << 19 | id << 3 | context) + 1, .count = hot->count,
+	};
 
-	if (hot->hash == key) {
-		hot->count++;
-		return true;
-	}
-	bool fine = !hot->hash || count_settled(t, hot);
+	return !hot->kind || count_settled(t, &event);
+}
 
-	*hot = (struct ring_event){.hash = key, .count = 1};
+/* Gives a place to a kind of record that has none; false when memory is out. */
+static bool count_other(const struct ring_plan *plan, struct counts *t, struct ring_hot *hot,
+			uint64_t kind)
+{
+	uint16_t id = (uint16_t)kind;
+	bool fine = settle(t, hot);
+
+	*hot = (struct ring_hot){
+		.kind = kind, .special = plan->specials[id >> 3] >> (id & 7) & 1,
+	};
 	return fine;
+}
+
+/* Counts a record by its first word; NULL when memory is out. */
+static inline const struct ring_hot *count(const struct ring_plan *plan, struct counts *t,
+					   uint64_t word)
+{
+	uint64_t kind = (word & KIND) | KIND_SET;
+	struct ring_hot *hot = &t->hot[kind * 0x9E3779B97F4A7C15ull >> (64 - HOT_BITS)];
+
+	if (hot->kind != kind && !count_other(plan, t, hot, kind))
+		return NULL;
+	hot->count++;
+	return hot;
 }
 
 bool ring_settle(struct counts *counts)
@@ -66,7 +95,7 @@ bool ring_settle(struct counts *counts)
 	bool fine = true;
 
 	for (size_t i = 0; i < HOT && fine; i++)
-		fine = !counts->hot[i].hash || count_settled(counts, &counts->hot[i]);
+		fine = settle(counts, &counts->hot[i]);
 	memset(counts->hot, 0, sizeof counts->hot);
 	return fine;
 }
@@ -185,12 +214,11 @@ static inline bool scan_page(struct stretch *s, struct page *page, const struct 
 {
 	const struct ring_plan *plan = s->worker->plan;
 	const struct window *w = s->window;
+	uint64_t first = 0, last = 0;
+	bool any = false;
 	struct record r;
 
 	while (page_next(page, &r)) {
-		uint16_t id;
-		int32_t tid;
-
 		if (!whole && !in_window(w, r.ns)) {
 			if (r.ns < w->from || sheet->start >= w->from)
 				continue;
@@ -203,20 +231,26 @@ static inline bool scan_page(struct stretch *s, struct page *page, const struct 
 			s->damage->corrupt++;
 			continue;
 		}
-		memcpy(&id, r.data, 2);
-		memcpy(&tid, r.data + 4, 4);
+		uint64_t word = word_at(r.data);
+		int32_t tid = (int32_t)(word >> 32);
+
 		if (!whole && plan->has_gate && tid == plan->gate && r.ns < plan->gate_from)
 			continue;
-		if (!s->any)
-			s->first = r.ns; /* times of one CPU run forward */
-		s->any = true;
-		s->last = r.ns;
-		if (!count(&s->worker->counts, tid, id, context_of(r.data[2])))
-			return false;
-		if (plan->specials[id >> 3] >> (id & 7) & 1 &&
-		    !keep_special(plan, s->specials, &r, tid, id, s->damage))
+		if (!any) /* times of one CPU run forward */
+			first = r.ns;
+		any = true;
+		last = r.ns;
+		const struct ring_hot *hot = count(plan, &s->worker->counts, word);
+
+		if (!hot || (hot->special && !keep_special(plan, s->specials, &r, tid,
+							   (uint16_t)word, s->damage)))
 			return false;
 	}
+	if (any && !s->any)
+		s->first = first;
+	if (any)
+		s->last = last;
+	s->any |= any;
 	return true;
 }
 
@@ -292,32 +326,27 @@ static bool take_special(struct ring_worker *worker, struct window *w, const str
 	       bytes_add(&w->lives, worker->specials[stream].lives.at + s->nr, life.length);
 }
 
-/* Whether stream a's next special comes before stream b's: by time, then by CPU. */
-static inline bool sooner(const struct ring_worker *worker, size_t a, size_t b)
+/* Whether a's next special record comes before b's: by time, then by CPU. */
+static inline bool sooner(const struct queue *a, const struct queue *b)
 {
-	uint64_t x = worker->specials[a].at[worker->heads[a]].ns;
-	uint64_t y = worker->specials[b].at[worker->heads[b]].ns;
-
-	return x < y || (x == y && a < b);
+	return a->ns < b->ns || (a->ns == b->ns && a->stream < b->stream);
 }
 
-static void sink(struct ring_worker *worker, size_t n, size_t at)
+static void sink(struct queue *queues, size_t n, size_t at)
 {
-	size_t *heap = worker->heap;
-
 	for (;;) {
 		size_t least = at, child = 2 * at + 1;
 
-		if (child < n && sooner(worker, heap[child], heap[least]))
+		if (child < n && sooner(&queues[child], &queues[least]))
 			least = child;
-		if (child + 1 < n && sooner(worker, heap[child + 1], heap[least]))
+		if (child + 1 < n && sooner(&queues[child + 1], &queues[least]))
 			least = child + 1;
 		if (least == at)
 			return;
-		size_t other = heap[at];
+		struct queue other = queues[at];
 
-		heap[at] = heap[least];
-		heap[least] = other;
+		queues[at] = queues[least];
+		queues[least] = other;
 		at = least;
 	}
 }
@@ -325,17 +354,18 @@ static void sink(struct ring_worker *worker, size_t n, size_t at)
 /* Puts the special records of all CPUs into the order of time; false when memory is out. */
 static bool merge(struct ring_worker *worker, struct window *w, size_t n)
 {
-	for (size_t at = n; at-- > 0;)
-		sink(worker, n, at);
-	while (n) {
-		size_t i = worker->heap[0];
-		struct specials *list = &worker->specials[i];
+	struct queue *queues = worker->queues;
 
-		if (!take_special(worker, w, &list->at[worker->heads[i]], (int)i))
+	for (size_t at = n; at-- > 0;)
+		sink(queues, n, at);
+	while (n) {
+		if (!take_special(worker, w, queues->at, queues->stream))
 			return false;
-		if (++worker->heads[i] == list->used)
-			worker->heap[0] = worker->heap[--n];
-		sink(worker, n, 0);
+		if (++queues->at < queues->stop)
+			queues->ns = queues->at->ns;
+		else
+			*queues = queues[--n];
+		sink(queues, n, 0);
 	}
 	return true;
 }
@@ -346,10 +376,14 @@ void ring_scan(struct ring_worker *worker, struct window *w)
 
 	w->end = FINE;
 	for (int i = 0; i < worker->stream_count && w->end == FINE; i++) {
+		struct specials *list = &worker->specials[i];
+
 		w->end = scan_stream(worker, w, i);
-		worker->heads[i] = 0;
-		if (worker->specials[i].used)
-			worker->heap[n++] = i;
+		if (list->used)
+			worker->queues[n++] = (struct queue){
+				.at = list->at, .stop = list->at + list->used,
+				.ns = list->at->ns, .stream = i,
+			};
 	}
 	w->error = worker->pages.error;
 	if (w->end == FINE && !merge(worker, w, n))

@@ -86,10 +86,17 @@ struct window {
  * processor makes the same few kinds of records again and again: they are counted in `hot`, which
  * stays in the nearest cache, and moved to `slots` when another kind needs the place.
  */
-#define HOT 512
+struct ring_hot {
+	uint64_t kind; /* the record's first word, as far as it tells such records apart; 0: empty */
+	uint64_t count;
+	bool special;
+};
+
+#define HOT_BITS 9
+#define HOT (1 << HOT_BITS)
 
 struct counts {
-	struct ring_event hot[HOT];
+	struct ring_hot hot[HOT];
 	struct ring_event *slots;
 	size_t size, used;
 };
@@ -103,6 +110,13 @@ struct pages {
 	int error;
 };
 
+/* What is still to be put in order of one stream's special records. */
+struct queue {
+	const struct special *at, *stop;
+	uint64_t ns; /* of the first of them */
+	int stream;
+};
+
 struct ring_worker {
 	const struct ring_plan *plan;
 	const struct stream *streams;
@@ -111,7 +125,7 @@ struct ring_worker {
 	struct calls calls;
 	struct pages pages;
 	struct specials *specials; /* one per stream */
-	size_t *heads, *heap;
+	struct queue *queues;	   /* a heap of those that are not empty */
 	struct damage *damage; /* one per stream */
 	uint64_t first, last;
 	bool any;

@@ -99,65 +99,80 @@ static inline void page_begin(struct page *page, const struct sheet *sheet,
 	page->end = sheet->end;
 }
 
+/* Takes a word that is no record or no short one; false when the page ends with it. */
+static inline bool page_word(struct page *page, uint32_t first, struct record *r, bool *found)
+{
+	uint32_t kind = first & 31, delta = first >> 5;
+	size_t left = page->stop - page->at;
+
+	*found = false;
+	if (kind == PADDING && !delta)
+		return false;
+	if (left < 8) {
+		page->corrupt++;
+		return false;
+	}
+	uint32_t second = u32(page->at + 4);
+	uint64_t time = ((uint64_t)second << 27) + delta;
+
+	if (kind == TIME_EXTEND) {
+		page->raw += time;
+		page->at += 8;
+	} else if (kind == TIME_STAMP) {
+		uint64_t stamp = time | (page->raw & STAMP_TOP);
+
+		page->raw = stamp < page->raw ? stamp + (1ull << 59) : stamp;
+		page->at += 8;
+	} else if (kind == PADDING) {
+		/* A record its writer took back; a delta of 1 is not time. */
+		if (delta != 1)
+			page->raw += delta;
+		if (left < 4 + (size_t)second)
+			return false;
+		page->at += 4 + (size_t)second;
+	} else {
+		page->raw += delta;
+		if (second < 4 || (size_t)second - 4 > left - 8) {
+			page->corrupt++;
+			return false;
+		}
+		r->data = page->at + 8;
+		r->length = second - 4;
+		*found = true;
+	}
+	return true;
+}
+
 static inline bool page_next(struct page *page, struct record *r)
 {
-	while (page->at < page->stop) {
+	for (;;) {
 		size_t left = page->stop - page->at;
+		bool found;
 
 		if (left < 4) {
-			page->corrupt++;
+			page->corrupt += left > 0;
 			break;
 		}
-		uint32_t first = u32(page->at), kind = first & 31, delta = first >> 5, second = 0;
+		uint32_t first = u32(page->at), kind = first & 31;
 
-		if (kind == PADDING && !delta)
-			break;
-		if (kind >= PADDING || !kind) {
-			if (left < 8) {
+		if (__builtin_expect(kind - 1 < PADDING - 1, true)) {
+			page->raw += first >> 5;
+			r->data = page->at + 4;
+			r->length = kind * 4;
+			if (r->length > left - 4) {
 				page->corrupt++;
 				break;
 			}
-			second = u32(page->at + 4);
-			uint64_t time = ((uint64_t)second << 27) + delta;
-
-			if (kind == TIME_EXTEND) {
-				page->raw += time;
-				page->at += 8;
-				continue;
-			}
-			if (kind == TIME_STAMP) {
-				uint64_t stamp = time | (page->raw & STAMP_TOP);
-
-				page->raw = stamp < page->raw ? stamp + (1ull << 59) : stamp;
-				page->at += 8;
-				continue;
-			}
-			if (kind == PADDING) {
-				/* A record its writer took back; a delta of 1 is not time. */
-				if (delta != 1)
-					page->raw += delta;
-				if (left < 4 + (size_t)second)
-					break;
-				page->at += 4 + (size_t)second;
-				continue;
-			}
-		}
-		page->raw += delta;
-		size_t head = kind ? 4 : 8;
-		size_t size = kind ? kind * 4 : (size_t)second - 4;
-
-		if ((!kind && second < 4) || size > left - head) {
-			page->corrupt++;
+		} else if (!page_word(page, first, r, &found)) {
 			break;
+		} else if (!found) {
+			continue;
 		}
+		page->at = r->data + r->length;
 		r->disordered = page->raw < page->now || page->raw > page->end;
-		if (r->disordered)
+		if (__builtin_expect(r->disordered, false))
 			page->raw = page->raw < page->now ? page->now : page->end;
-		page->now = page->raw;
-		r->ns = page->now;
-		r->data = page->at + head;
-		r->length = (uint32_t)size;
-		page->at += head + size;
+		r->ns = page->now = page->raw;
 		return true;
 	}
 	page->at = page->stop;

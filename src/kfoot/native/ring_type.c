@@ -185,10 +185,9 @@ static bool make_workers(Ring *self)
 		w->streams = self->streams;
 		w->stream_count = self->stream_count;
 		w->specials = calloc(count, sizeof *w->specials);
-		w->heads = calloc(count, sizeof *w->heads);
-		w->heap = calloc(count, sizeof *w->heap);
+		w->queues = calloc(count, sizeof *w->queues);
 		w->damage = calloc(count, sizeof *w->damage);
-		fine = w->specials && w->heads && w->heap && w->damage &&
+		fine = w->specials && w->queues && w->damage &&
 		       pages_make(&w->pages, &self->plan);
 	}
 	if (!fine)
@@ -284,8 +283,7 @@ static void ring_dealloc(PyObject *object)
 		}
 		pages_free(&w->pages);
 		free(w->specials);
-		free(w->heads);
-		free(w->heap);
+		free(w->queues);
 		free(w->damage);
 		free(w->counts.slots);
 		calls_free(&w->calls);
