@@ -116,7 +116,8 @@ class Tally:
     leaders: dict[int, int] = field(default_factory=dict)
     """Thread to thread group, where every line of the trace or the recording's begin says so."""
     late_leaders: dict[int, int] = field(default_factory=dict)
-    """The same from its end, for threads nothing else is known of."""
+    """The same from its end, for threads nothing else is known of; those that lead themselves may
+    be left out."""
     parents: dict[int, int] = field(default_factory=dict)
     """Thread group to the one that forked it, where something beside the records says so."""
     first: int | None = None
