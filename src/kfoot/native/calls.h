@@ -40,7 +40,7 @@ static inline bool count_call(struct calls *calls, int32_t tid, const struct ent
 
 	key.hash = mix((uint64_t)(uint32_t)tid << 32 ^ (uint32_t)outcome ^
 		       (uint64_t)e->nr * 0xFF51AFD7ED558CCDull ^
-		       (uint64_t)e->request * 0x94D049BB133111EBull) | 1;
+		       (uint64_t)e->request * 0x94D049BB133111EBull) | NOT_EMPTY;
 	struct call *slot = calls_find(calls, &key, &fresh);
 
 	if (!slot)
@@ -88,7 +88,7 @@ TABLE(tasks, task)
 
 static inline struct task *task_of(struct tasks *tasks, int32_t tid)
 {
-	struct task key = {.hash = mix((uint32_t)tid) | 1, .tid = tid};
+	struct task key = {.hash = mix((uint32_t)tid) | NOT_EMPTY, .tid = tid};
 	bool fresh;
 
 	return tasks_find(tasks, &key, &fresh);

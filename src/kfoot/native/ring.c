@@ -203,8 +203,7 @@ struct stretch {
 	const struct window *window;
 	struct specials *specials;
 	struct damage *damage;
-	uint64_t first, last;
-	bool any;
+	uint64_t first, last; /* first above last: no record yet */
 };
 
 /* Counts one page's records, keeps the special ones; false when memory is out. Of most pages every
@@ -214,8 +213,7 @@ static inline bool scan_page(struct stretch *s, struct page *page, const struct 
 {
 	const struct ring_plan *plan = s->worker->plan;
 	const struct window *w = s->window;
-	uint64_t first = 0, last = 0;
-	bool any = false;
+	uint64_t first = s->first, last = s->last;
 	struct record r;
 
 	while (page_next(page, &r)) {
@@ -236,21 +234,16 @@ static inline bool scan_page(struct stretch *s, struct page *page, const struct 
 
 		if (!whole && plan->has_gate && tid == plan->gate && r.ns < plan->gate_from)
 			continue;
-		if (!any) /* times of one CPU run forward */
-			first = r.ns;
-		any = true;
-		last = r.ns;
+		first = r.ns < first ? r.ns : first;
+		last = r.ns; /* times of one CPU run forward */
 		const struct ring_hot *hot = count(plan, &s->worker->counts, word);
 
 		if (!hot || (hot->special && !keep_special(plan, s->specials, &r, tid,
 							   (uint16_t)word, s->damage)))
 			return false;
 	}
-	if (any && !s->any)
-		s->first = first;
-	if (any)
-		s->last = last;
-	s->any |= any;
+	s->first = first;
+	s->last = last;
 	return true;
 }
 
@@ -262,7 +255,7 @@ static enum ring_end scan_stream(struct ring_worker *worker, const struct window
 	struct pages *pages = &worker->pages;
 	struct stretch s = {
 		.worker = worker, .window = w, .specials = &worker->specials[index],
-		.damage = &worker->damage[index],
+		.damage = &worker->damage[index], .first = UINT64_MAX,
 	};
 
 	s.specials->used = s.specials->lives.used = 0;
@@ -292,11 +285,10 @@ static enum ring_end scan_stream(struct ring_worker *worker, const struct window
 			s.damage->corrupt += page.corrupt;
 		}
 	}
-	if (s.any && (!worker->any || s.first < worker->first))
+	if (s.first < worker->first)
 		worker->first = s.first;
-	if (s.any && (!worker->any || s.last > worker->last))
+	if (s.last > worker->last)
 		worker->last = s.last;
-	worker->any |= s.any;
 	return FINE;
 }
 
@@ -365,7 +357,8 @@ static bool merge(struct ring_worker *worker, struct window *w, size_t n)
 			queues->ns = queues->at->ns;
 		else
 			*queues = queues[--n];
-		sink(queues, n, 0);
+		if (n > 1 && (sooner(&queues[1], queues) || (n > 2 && sooner(&queues[2], queues))))
+			sink(queues, n, 0);
 	}
 	return true;
 }

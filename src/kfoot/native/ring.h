@@ -127,8 +127,7 @@ struct ring_worker {
 	struct specials *specials; /* one per stream */
 	struct queue *queues;	   /* a heap of those that are not empty */
 	struct damage *damage; /* one per stream */
-	uint64_t first, last;
-	bool any;
+	uint64_t first, last; /* first above last: no record yet */
 };
 
 /* A page, and where its records' times lie. */

@@ -169,9 +169,11 @@ static inline bool page_next(struct page *page, struct record *r)
 			continue;
 		}
 		page->at = r->data + r->length;
-		r->disordered = page->raw < page->now || page->raw > page->end;
-		if (__builtin_expect(r->disordered, false))
+		r->disordered = false;
+		if (__builtin_expect(page->raw < page->now || page->raw > page->end, false)) {
+			r->disordered = true;
 			page->raw = page->raw < page->now ? page->now : page->end;
+		}
 		r->ns = page->now = page->raw;
 		return true;
 	}

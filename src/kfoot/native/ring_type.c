@@ -182,6 +182,7 @@ static bool make_workers(Ring *self)
 		struct ring_worker *w = &self->workers[i];
 
 		w->plan = &self->plan;
+		w->first = UINT64_MAX;
 		w->streams = self->streams;
 		w->stream_count = self->stream_count;
 		w->specials = calloc(count, sizeof *w->specials);
@@ -450,8 +451,7 @@ static PyObject *ring_end(PyObject *object, PyObject *Py_UNUSED(none_))
 	Ring *self = (Ring *)object;
 	PyObject *events = PyDict_New(), *calls = PyDict_New(), *damage = damage_of(self);
 	PyObject *found = NULL;
-	uint64_t first = 0, last = 0;
-	bool any = false;
+	uint64_t first = UINT64_MAX, last = 0;
 	struct event_rows rows = {0};
 
 	if (self->end == NO_ORDER && !self->busy) {
@@ -482,17 +482,16 @@ static PyObject *ring_end(PyObject *object, PyObject *Py_UNUSED(none_))
 		}
 		if (!counts_into(&w->counts, &rows) || !calls_into(&w->calls, calls))
 			goto out;
-		if (w->any && (!any || w->first < first))
+		if (w->first < first)
 			first = w->first;
-		if (w->any && (!any || w->last > last))
+		if (w->last > last)
 			last = w->last;
-		any |= w->any;
 	}
 	if (!calls_into(&self->calls, calls))
 		goto out;
 	found = Py_BuildValue("{sOsOsOsNsN}", "events", events, "calls", calls, "damage", damage,
-			      "first", any ? PyLong_FromUnsignedLongLong(first) : none(), "last",
-			      any ? PyLong_FromUnsignedLongLong(last) : none());
+			      "first", first <= last ? PyLong_FromUnsignedLongLong(first) : none(), "last",
+			      first <= last ? PyLong_FromUnsignedLongLong(last) : none());
 out:
 	free(rows.rows);
 	Py_XDECREF(events);

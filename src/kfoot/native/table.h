@@ -28,6 +28,9 @@ static inline uint64_t mix(uint64_t h)
 	return h ^ (h >> 32);
 }
 
+/* A bit that no slot is looked for by, for hashes that might be 0. */
+#define NOT_EMPTY (1ull << 63)
+
 static inline uint64_t word_at(const uint8_t *p)
 {
 	uint64_t word;
