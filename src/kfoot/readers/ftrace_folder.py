@@ -28,6 +28,8 @@ from kfoot.readers.ring_reading import count, losses_of, reading_of
 
 _DESCRIPTION_BYTES = 256 << 20
 """More than any description has; a file made to exhaust memory is cut here."""
+_BLOCK = 4 << 20
+"""Most are read at once, and not copied."""
 _STATISTICS = re.compile(rb"^# cpu(\d{1,6})\n", re.M)
 _TASK = re.compile(rb"^([0-9]{1,10})\t([0-9]{1,10})\t([0-9]{1,10})\t(.*)$", re.M)
 _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
@@ -96,12 +98,13 @@ def _description(folder: Path, name: str) -> bytes | None:
         path = folder / (name + suffix)
         if path.is_file():
             with Source(path) as source:
-                data = b""
-                while len(data) < _DESCRIPTION_BYTES and (block := source.read()):
-                    data += block
+                blocks, size = [], 0
+                while size < _DESCRIPTION_BYTES and (block := source.read(_BLOCK)):
+                    blocks.append(block)
+                    size += len(block)
                 if source.broken:
                     raise InputError(path, f"cannot be unpacked: {source.broken}")
-            return data
+            return b"".join(blocks)
     return None
 
 
