@@ -127,103 +127,6 @@ static bool event_name(const struct record *r, const uint8_t **text, size_t *len
 	return true;
 }
 
-bool text_name_task(struct arena *arena, struct task *task, const uint8_t *comm, uint8_t length)
-{
-	static const uint8_t room[FURTHEST];
-	uint8_t *own = (uint8_t *)task->comm;
-
-	if (own && task->comm_length == length && !memcmp(own, comm, length))
-		return false;
-	/* Written over when it changes: a task may take name after name. */
-	if (!own)
-		own = arena_copy(arena, room, sizeof room);
-	if (own)
-		memcpy(own, comm, length);
-	task->comm = own;
-	task->comm_length = length;
-	return true;
-}
-
-/* A line that holds a record. */
-struct found {
-	const uint8_t *line, *dash, *stop;
-	struct record record;
-	struct text_head *head; /* that says whose it is; NULL: the line itself does */
-	struct text_hot *hot;	/* where the event is counted; NULL: not looked up yet */
-};
-
-/* Where heads like this one are; `point` is at least LEAST_POINT. */
-static inline struct text_head *head_place(struct text_part *part, const uint8_t *line,
-					   size_t point)
-{
-	uint64_t h = word_at(line + COLUMN) * 0x9E3779B97F4A7C15ull ^
-		     word_at(line + COLUMN + 8) * 0xBF58476D1CE4E5B9ull ^
-		     word_at(line + point - 8) * 0x94D049BB133111EBull;
-
-	return &part->heads[(h >> 32) % HEADS];
-}
-
-#define LEAST_POINT (COLUMN + 8)
-
-/* What a line says of its task is said again by lines with the same begin. */
-static void remember_head(struct text_part *part, const struct found *f, struct task *task)
-{
-	const struct record *r = &f->record;
-	size_t point = r->point ? r->point - f->line : 0;
-
-	if (point < LEAST_POINT || point >= HEAD_BYTES || six_digits(r->point + 1) == NO_DIGITS)
-		return;
-	struct text_head *head = head_place(part, f->line, point);
-
-	*head = (struct text_head){
-		.ns = r->ns - r->ns % 1000000000, .task = task, .tid = r->tid,
-		.length = (uint8_t)(point + 1), .context = r->context,
-	};
-	memcpy(head->bytes, f->line, head->length);
-	part->point = point;
-}
-
-static void forget_heads(struct text_part *part, int32_t tid)
-{
-	for (int i = 0; i < HEADS; i++)
-		if (part->heads[i].tid == tid)
-			part->heads[i].length = 0;
-}
-
-/* The task of a line that was taken apart; NULL when memory is out. */
-static struct task *task_at(struct text_part *part, const struct found *f)
-{
-	const uint8_t *comm = f->line, *comm_end = f->dash;
-	const struct record *r = &f->record;
-	struct tasks *tasks = &part->piece->tasks;
-	size_t size = tasks->size;
-	struct task *task = task_of(tasks, r->tid);
-	bool news = false;
-
-	if (!task)
-		return NULL;
-	if (tasks->size != size) /* it grew: the tasks are elsewhere now */
-		memset(part->heads, 0, sizeof part->heads);
-	while (comm < comm_end && *comm == ' ')
-		comm++;
-	while (comm < comm_end && comm_end[-1] == ' ')
-		comm_end--;
-	if (comm_end - comm != 5 || memcmp(comm, "<...>", 5)) {
-		news = text_name_task(&part->piece->comms, task, comm, (uint8_t)(comm_end - comm));
-		if (!task->comm)
-			return NULL;
-	}
-	if (r->leader >= 0) {
-		news |= !task->firm_leader || task->leader != r->leader;
-		task->leader = r->leader;
-		task->firm_leader = true;
-	}
-	if (news)
-		forget_heads(part, r->tid);
-	remember_head(part, f, task);
-	return task;
-}
-
 /* What stands behind the names of raw_syscalls' events. */
 union call_text {
 	struct entered entered;
@@ -289,15 +192,15 @@ static inline bool count(struct text_part *part, struct found *f)
 	if (r->ns > part->last)
 		part->last = r->ns;
 	hot->count++;
-	struct task *task = f->head ? f->head->task : task_at(part, f);
+	struct task *task = f->head ? f->head->task : text_task_at(part, f);
 
 	if (!task || (hot->role != PLAIN && !by_role(part, f, task, &call)))
 		part->out_of_memory = true;
 	return true;
 }
 
-/* Where the first record at or behind `from` (the begin of a line) stands; `end` without one. */
-static const uint8_t *first_record(struct text_part *part, const uint8_t *from, const uint8_t *end)
+const uint8_t *text_first_record(struct text_part *part, const uint8_t *from,
+				 const uint8_t *end)
 {
 	while (from < end) {
 		const uint8_t *newline = memchr(from, '\n', end - from), *name;
@@ -348,8 +251,7 @@ static inline bool find(struct text_part *part, struct found *f, const uint8_t *
 	return f->dash;
 }
 
-/* Counts whole lines; LINES_SLACK bytes behind them can be read. */
-static void scan(struct text_part *part, const uint8_t *p, const uint8_t *end)
+void text_scan(struct text_part *part, const uint8_t *p, const uint8_t *end)
 {
 	while (p < end && !part->out_of_memory) {
 		const uint8_t *newline;
@@ -369,59 +271,4 @@ static void scan(struct text_part *part, const uint8_t *p, const uint8_t *end)
 		}
 		p = newline + 1;
 	}
-}
-
-/* Counts lines of the piece; those before its first record are not its own. */
-static bool take(struct text_part *part, bool mine, const uint8_t *begin, const uint8_t *end)
-{
-	if (!mine)
-		begin = first_record(part, begin, end);
-	if (begin < end)
-		scan(part, begin, end);
-	return mine || begin < end;
-}
-
-/* Takes the lines behind a piece that belong to its last record; whether it has one. */
-static bool take_rest(struct text_part *part, const struct source *source, bool mine, uint64_t to)
-{
-	struct lines *lines = &part->lines;
-	bool open = lines_open(lines); /* it begins in the piece */
-	const uint8_t *p, *end;
-
-	for (uint64_t more = 8192; to < source->size && (mine || open); more *= 2) {
-		to += more;
-		while (lines_more(lines, source, to, LONGEST, &p, &end)) {
-			if (open) {
-				const uint8_t *next = (const uint8_t *)memchr(p, '\n', end - p) + 1;
-
-				open = false;
-				mine = take(part, mine, p, next);
-				if (!mine)
-					return false;
-				p = next;
-			}
-			const uint8_t *record = first_record(part, p, end);
-
-			scan(part, p, record);
-			if (record < end)
-				return mine;
-		}
-	}
-	return mine;
-}
-
-void text_piece(struct text_part *part, const struct source *source, uint64_t from, uint64_t to)
-{
-	struct lines *lines = &part->lines;
-	const uint8_t *p, *end;
-	bool mine = !from;
-
-	memset(part->heads, 0, sizeof part->heads);
-	part->point = LEAST_POINT;
-	lines_begin(lines, from);
-	while (lines_more(lines, source, to, LONGEST, &p, &end))
-		mine = take(part, mine, p, end);
-	part->piece->empty = !take_rest(part, source, mine, to);
-	part->piece->talker = part->talker;
-	part->piece->error = lines->error;
 }

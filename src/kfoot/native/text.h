@@ -67,6 +67,7 @@ struct text_hot {
  * seconds are the same again, and not taken apart again. What it says of the task is known.
  */
 #define HEAD_BYTES 64
+#define LEAST_POINT (COLUMN + 8)
 
 struct text_head {
 	uint8_t bytes[HEAD_BYTES];
@@ -149,6 +150,12 @@ struct text_part {
 /* The name a line gives a task, kept in `arena`; whether it was another one. The task's `comm` is
  * NULL when memory is out. */
 bool text_name_task(struct arena *arena, struct task *task, const uint8_t *comm, uint8_t length);
+
+/* Where the first record at or behind `from` (the begin of a line) stands; `end` without one. */
+const uint8_t *text_first_record(struct text_part *part, const uint8_t *from, const uint8_t *end);
+
+/* Counts whole lines; LINES_SLACK bytes behind them can be read. */
+void text_scan(struct text_part *part, const uint8_t *p, const uint8_t *end);
 
 /*
  * Counts what is of the piece [from, to): from the first record that begins in it up to the first

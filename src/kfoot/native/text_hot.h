@@ -14,6 +14,28 @@ extern uint64_t text_name_mask[NAME_BYTES][NAME_WORDS]; /* by length: the bytes 
 struct text_hot *text_hot_of(struct text_part *part, const struct record *r, const uint8_t *text,
 			     size_t length);
 
+/* A line that holds a record. */
+struct found {
+	const uint8_t *line, *dash, *stop;
+	struct record record;
+	struct text_head *head; /* that says whose it is; NULL: the line itself does */
+	struct text_hot *hot;	/* where the event is counted; NULL: not looked up yet */
+};
+
+/* Where heads like this one are; `point` is at least LEAST_POINT. */
+static inline struct text_head *head_place(struct text_part *part, const uint8_t *line,
+					   size_t point)
+{
+	uint64_t h = word_at(line + COLUMN) * 0x9E3779B97F4A7C15ull ^
+		     word_at(line + COLUMN + 8) * 0xBF58476D1CE4E5B9ull ^
+		     word_at(line + point - 8) * 0x94D049BB133111EBull;
+
+	return &part->heads[(h >> 32) % HEADS];
+}
+
+/* The task of a line that was taken apart; NULL when memory is out. */
+struct task *text_task_at(struct text_part *part, const struct found *f);
+
 /* By the name of an event. */
 uint8_t text_role_of(const uint8_t *name, size_t length);
 
