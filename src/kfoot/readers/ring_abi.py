@@ -73,8 +73,8 @@ def _mixed(tally: Tally, beside: set[int], gate: int | None) -> set[int]:
     """Tasks with more calls than events beside them. That of the gate's exec, written just before
     the call, was left out with what is kfoot's."""
     left = {} if gate is None else {gate: -1}
-    for key, count in tally.calls.items():
-        left[key[0]] = left.get(key[0], 0) + count[0]
+    for key, called in tally.calls.items():
+        left[key[0]] = left.get(key[0], 0) + called[0]
     for (event, _), by_task in tally.events.items():
         if event in beside:
             for tid, count in by_task.items():
