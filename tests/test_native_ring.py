@@ -206,3 +206,26 @@ def test_a_file_that_is_cut_meanwhile_is_an_error(module: ModuleType, tmp_path: 
     found = count([stream], plan)
     assert asdict(found) == asdict(ring_buffer.scan([stream], plan))
     assert sum(calls for calls, _ in found.calls.values()) > 20
+
+
+def test_a_reading_can_be_left_in_the_middle(module: ModuleType, tmp_path: Path) -> None:
+    made = b"".join(calls_of_one(PAGE, 400))
+    path = tmp_path / "cpu0.pages"
+    path.write_bytes(made)
+    plan = Plan(PageFormat(page=PAGE), FORMATS, ioctl=16)
+    stream = Stream(0, lambda: [made], (path, 0, len(made)))
+
+    def interrupted(done: int, size: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ring_native.scan(module, [stream], plan, interrupted, 3, PAGE)
+    for steps in range(4):
+        with path.open("rb") as file:
+            ring = ring_native._ring(module, [(file.fileno(), 0, len(made))], plan, False, 3, PAGE)
+            for _ in range(steps):
+                assert ring.step()
+            with pytest.raises(ValueError, match="not at the end"):
+                ring.end()
+            ring.stop()
+        assert ring.step() is None

@@ -246,13 +246,20 @@ fail:
 	return NULL;
 }
 
+/* Ends the threads that read the files, before those are closed. */
+static void stop(Ring *self)
+{
+	if (self->begun && !self->stopped)
+		crew_end(&self->crew);
+	self->stopped = true;
+}
+
 static void ring_dealloc(PyObject *object)
 {
 	Ring *self = (Ring *)object;
 	PyTypeObject *type = Py_TYPE(object);
 
-	if (self->begun)
-		crew_end(&self->crew);
+	stop(self);
 	for (int i = 0; self->workers && i < self->threads; i++) {
 		struct ring_worker *w = &self->workers[i];
 
@@ -350,7 +357,7 @@ static PyObject *ring_step(PyObject *object, PyObject *Py_UNUSED(none_))
 		PyErr_SetString(PyExc_ValueError, "one step at a time");
 		return NULL;
 	}
-	if (self->over || self->end == NO_ORDER)
+	if (self->over || self->stopped || self->end == NO_ORDER)
 		return none();
 	self->busy = true;
 	Py_BEGIN_ALLOW_THREADS
@@ -377,9 +384,22 @@ static PyObject *ring_step(PyObject *object, PyObject *Py_UNUSED(none_))
 	return Py_BuildValue("(dN)", (double)done / (double)self->cut_count, lives);
 }
 
+static PyObject *ring_stop(PyObject *object, PyObject *Py_UNUSED(none_))
+{
+	Ring *self = (Ring *)object;
+
+	if (self->busy) {
+		PyErr_SetString(PyExc_ValueError, "a step is under way");
+		return NULL;
+	}
+	stop(self);
+	return none();
+}
+
 static PyMethodDef methods[] = {
 	{"find_gate", ring_find_gate, METH_NOARGS, "Leave out the gate's records before its exec."},
 	{"step", ring_step, METH_NOARGS, "Scan some more of the trace."},
+	{"stop", ring_stop, METH_NOARGS, "Leave the files, done or not: they may be closed then."},
 	{"end", ring_end, METH_NOARGS, "End the trace; gives all counts."},
 	{0},
 };

@@ -108,13 +108,20 @@ static PyObject *text_new(PyTypeObject *type, PyObject *args, PyObject *words)
 	return (PyObject *)self;
 }
 
+/* Ends the threads that read a file, before it is closed. */
+static void stop(Text *self)
+{
+	if (self->reading)
+		crew_end(&self->crew);
+	self->reading = false;
+}
+
 static void text_dealloc(PyObject *object)
 {
 	Text *self = (Text *)object;
 	PyTypeObject *type = Py_TYPE(object);
 
-	if (self->reading)
-		crew_end(&self->crew);
+	stop(self);
 	for (int i = 0; self->parts && i < self->threads; i++) {
 		struct text_part *part = &self->parts[i];
 
@@ -250,10 +257,9 @@ static PyObject *text_step(PyObject *object, PyObject *Py_UNUSED(none_))
 	take_lives(self);
 	pthread_mutex_unlock(&self->crew.lock);
 	if (!more)
-		crew_end(&self->crew);
+		stop(self);
 	Py_END_ALLOW_THREADS
 	self->busy = false;
-	self->reading = more;
 	if (failed)
 		return PyErr_NoMemory();
 	if (!more && self->error) {
@@ -267,12 +273,25 @@ static PyObject *text_step(PyObject *object, PyObject *Py_UNUSED(none_))
 	return Py_BuildValue("(KN)", done < self->source.size ? done : self->source.size, lives);
 }
 
+static PyObject *text_stop(PyObject *object, PyObject *Py_UNUSED(none_))
+{
+	Text *self = (Text *)object;
+
+	if (self->busy) {
+		PyErr_SetString(PyExc_ValueError, "a step is under way");
+		return NULL;
+	}
+	stop(self);
+	return none();
+}
+
 static PyMethodDef methods[] = {
 	{"feed", text_feed, METH_VARARGS, "feed(lines): count them; gives the lives in them."},
 	{"read", text_read, METH_VARARGS,
-	 "read(fd, size): begin a file, which stays open until step() says it is done."},
+	 "read(fd, size): begin a file, which stays open until it is done, or stop() is called."},
 	{"step", text_step, METH_NOARGS,
 	 "Count some more of the file: gives (bytes done, lives), or None when it is done."},
+	{"stop", text_stop, METH_NOARGS, "Leave the file, done or not."},
 	{"end", text_end, METH_NOARGS, "End the trace; gives all counts."},
 	{0},
 };

@@ -366,6 +366,8 @@ class NativeText:
                     progress(done, source.size)
         except OSError as error:
             return str(error)
+        finally:
+            self._text.stop()
         return None
 
     def feed(self, piece: bytes | memoryview) -> None:

@@ -44,6 +44,7 @@ def scan(
         # beforehand to set it right.
         for indexed in (False, True):
             ring = _ring(module, files, plan, indexed, threads or threads_here(), window)
+            stack.callback(ring.stop)
             found = _counts(ring, streams, plan, sum(size for _, _, size in files), progress)
             if found is not None:
                 return found
