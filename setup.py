@@ -14,7 +14,7 @@ setup(
             SOURCES,
             depends=HEADERS,
             # One binary for all Pythons from 3.11 on.
-            define_macros=[("Py_LIMITED_API", "0x030B0000")],
+            define_macros=[("Py_LIMITED_API", "0x030B0000"), ("_FILE_OFFSET_BITS", "64")],
             py_limited_api=True,
             extra_compile_args=["-std=gnu11", "-O3", "-fvisibility=hidden", "-pthread"],
             extra_link_args=["-pthread"],
