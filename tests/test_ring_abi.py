@@ -98,6 +98,31 @@ def test_what_is_not_implemented_has_no_event_and_is_native(tmp_path: Path) -> N
     assert outcomes(reading) == {("x86_64", 3, "ok"): 1, ("x86_64", 313, "ENOSYS"): 1}
 
 
+@pytest.mark.parametrize(
+    ("calls", "names"),
+    [
+        (("cut", "native"), {("x86_64", 3, "ok"): 2}),
+        (("cut", "native", "narrow"), {("x86_64", 3, "ok"): 2, ("i386", 3, "ok"): 1}),
+        (("cut",), {("i386", 3, "ok"): 1}),
+    ],
+)
+def test_a_call_that_the_recordings_begin_cut_in_two(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    calls: tuple[str, ...],
+    names: dict[tuple[str, int, str], int],
+) -> None:
+    """The event beside it is missing, and looking through all again for that takes minutes."""
+    cpu = w.Cpu()
+    for at, kind in enumerate(calls):
+        (native if kind == "native" else narrow)(cpu, 100 * at, 3, 0)
+    again = []
+    count = ring_abi._count
+    monkeypatch.setattr(ring_abi, "_count", lambda *a: (again.append(a), count(*a)))
+    assert outcomes(read(w.folder(tmp_path / "f", {0: cpu.data()}, all_events=True))) == names
+    assert bool(again) == (calls != ("cut", "native"))
+
+
 def test_the_gates_exec_is_native_though_its_event_was_left_out(tmp_path: Path) -> None:
     cpu = w.Cpu()
     cpu.add(9, w.common(BESIDE, 7))

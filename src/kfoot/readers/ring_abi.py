@@ -15,6 +15,7 @@ import heapq
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from kfoot.readers import ring_buffer
 from kfoot.readers.ftrace_tally import MOST_NS, NEVER, Tally, native_abi, outcome_of
@@ -31,6 +32,8 @@ _EXECS = {
 """execve and execveat of a kernel's own ABI and of its 32-bit one: after an exec that changed the
 ABI, the return is recorded with the number of the new one."""
 
+_NEAR = 10_000
+"""Records behind a processor's first one in which its call's return is looked for."""
 MOST_BYTES = 1 << 30
 """Pages that are gone through again, at most: in Python that is minutes."""
 
@@ -49,7 +52,9 @@ def set_apart(streams: Sequence[Stream], plan: Plan, tally: Tally, arch: str | N
     }
     if abi not in _EXECS or not beside:
         return []
-    tasks = _mixed(tally, beside, plan.gate)
+    mixed = _mixed(tally, beside, plan.gate)
+    cut = _cut_in_two(streams, plan, tally, beside) if mixed else set()
+    tasks = {tid for tid, excess in mixed.items() if excess > (tid in cut)}
     if not tasks:
         return []
     damaged = any(s.damage.missed or s.damage.silent or s.damage.corrupt for s in streams)
@@ -65,13 +70,13 @@ def set_apart(streams: Sequence[Stream], plan: Plan, tally: Tally, arch: str | N
         plan = replace(plan, gate_from=ring_buffer.gate_from(fresh, plan))
     for key in [key for key in tally.calls if key[0] in tasks]:
         del tally.calls[key]
-    _count(fresh, plan, tally, tasks, beside, *_EXECS[abi])
+    _count(fresh, plan, tally, tasks, beside, cut, *_EXECS[abi])
     return []
 
 
-def _mixed(tally: Tally, beside: set[int], gate: int | None) -> set[int]:
-    """Tasks with more calls than events beside them. That of the gate's exec, written just before
-    the call, was left out with what is kfoot's."""
+def _mixed(tally: Tally, beside: set[int], gate: int | None) -> dict[int, int]:
+    """Tasks with more calls than events beside them, and by how many. That of the gate's exec,
+    written just before the call, was left out with what is kfoot's."""
     left = {} if gate is None else {gate: -1}
     for key, called in tally.calls.items():
         left[key[0]] = left.get(key[0], 0) + called[0]
@@ -80,7 +85,24 @@ def _mixed(tally: Tally, beside: set[int], gate: int | None) -> set[int]:
             for tid, count in by_task.items():
                 if tid in left:
                     left[tid] -= count
-    return {tid for tid, count in left.items() if count > 0}
+    return {tid: count for tid, count in left.items() if count > 0}
+
+
+def _cut_in_two(streams: Sequence[Stream], plan: Plan, tally: Tally, beside: set[int]) -> set[int]:
+    """Tasks that were entering a call when the recording began, so that the event beside it is
+    missing: the number is the first record of a processor, no event comes behind it before the
+    call returns, and of other calls the event is there.
+    """
+    calls, found = Calls.of(plan), set()
+    for stream in streams:
+        records = _records(Stream(stream.cpu, stream.blocks, stream.region), plan)
+        _, id, task, _ = next(records, (0, None, 0, b""))
+        if id is not None and id == calls.enter and calls.exit is not None:
+            behind = (id for _, id, tid, _ in islice(records, _NEAR) if tid == task)
+            if next((id for id in behind if id in beside or id == calls.exit), None) == calls.exit:
+                found.add(task)
+    events = [by_task for (event, _), by_task in tally.events.items() if event in beside]
+    return {tid for tid in found if any(tid in by_task for by_task in events)}
 
 
 @dataclass(slots=True)
@@ -99,6 +121,7 @@ def _count(
     tally: Tally,
     tasks: set[int],
     beside: set[int],
+    announced: set[int],
     execs: frozenset[int],
     execs_32: frozenset[int],
 ) -> None:
@@ -108,7 +131,7 @@ def _count(
         *(_of(stream, plan, tasks, wanted) for stream in streams), key=lambda found: found[0]
     )
     under_way: dict[int, _Open] = {}
-    announced = set() if plan.gate is None else {plan.gate}
+    announced = announced if plan.gate is None else announced | {plan.gate}
 
     def end(tid: int, call: _Open, outcome: int, ns: int) -> None:
         native = call.native or outcome == _ENOSYS
@@ -155,10 +178,16 @@ def _of(
     stream: Stream, plan: Plan, tasks: set[int], wanted: set[int]
 ) -> Iterator[tuple[int, int, int, bytes]]:
     """(ns, event, task, data) of the records of some tasks and events on one CPU."""
+    for found in _records(stream, plan):
+        ns, id, tid, _ = found
+        if tid in tasks and id in wanted and not (tid == plan.gate and ns < plan.gate_from):
+            yield found
+
+
+def _records(stream: Stream, plan: Plan) -> Iterator[tuple[int, int, int, bytes]]:
+    """(ns, event, task, data) of the records of one CPU."""
     common = struct.Struct((">" if plan.page.big_endian else "<") + "HBxi")
     for ns, data in records(stream, plan.page):
-        if len(data) < COMMON or (plan.until_ns is not None and ns > plan.until_ns):
-            continue
-        id, _, tid = common.unpack_from(data)
-        if tid in tasks and id in wanted and not (tid == plan.gate and ns < plan.gate_from):
+        if len(data) >= COMMON and (plan.until_ns is None or ns <= plan.until_ns):
+            id, _, tid = common.unpack_from(data)
             yield ns, id, tid, data
