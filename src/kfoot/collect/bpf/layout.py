@@ -89,7 +89,7 @@ class Config:
     slots: int = 65536
     """Combinations in all; the maps' size."""
     wake: int = 1 << 21
-    """Bytes in the ring that wake the reader."""
+    """Bytes from one processor that wake the reader."""
     rdonly_cast: bool = False
 
     def pack(self, abis: tuple[str | None, ...]) -> bytes:

@@ -68,7 +68,7 @@ class Detail:
             first=_EVERY if wishes.sequence else wishes.first,
             sequence=wishes.sequence,
             slots=wishes.slots,
-            wake=wishes.ring_bytes // 8,
+            wake=wishes.ring_bytes // 8 // self._library.cpus,
         )
         self._templates = libbpf.Object(self._library, object_file("events", self._arch))
         self._object = libbpf.Object(self._library, object_file("detail", self._arch))

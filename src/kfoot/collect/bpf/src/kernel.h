@@ -41,7 +41,6 @@ enum {
 #define BPF_LOCAL_STORAGE_GET_F_CREATE 1
 #define BPF_RB_NO_WAKEUP 1
 #define BPF_RB_FORCE_WAKEUP 2
-#define BPF_RB_PROD_POS 3
 
 /* include/uapi/linux/stat.h, magic.h, socket.h */
 #define S_IFMT 0170000
@@ -89,6 +88,7 @@ struct list_head {
 	struct list_head *next;
 };
 struct qstr {
+	u32 len;
 	const unsigned char *name;
 };
 struct dentry {
@@ -192,6 +192,7 @@ struct task_struct {
 	struct fs_struct *fs;
 	struct mm_struct *mm;
 	int pid, tgid, exit_code;
+	char comm[16];
 };
 struct linux_binprm {
 	const char *filename;

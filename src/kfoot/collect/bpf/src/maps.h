@@ -19,6 +19,8 @@ extern void *bpf_rdonly_cast(const void *pointer, u32 type) __ksym __weak;
 /* The same of a trusted one: of every pointer loaded through it the verifier would search all of
  * the kernel's BTF, name by name, for whether it is to be trusted, too. */
 #define PLAIN(type, pointer) (config.rdonly_cast ? VIEW(type, pointer) : (pointer))
+/* Eight bytes at an untrusted address; with config.rdonly_cast only. */
+#define WORD(address) ((u64)VIEW(list_head, address)->next)
 #define READ(to, from) \
 	bpf_probe_read_kernel(&(to), sizeof(to), __builtin_preserve_access_index(&(from)))
 
@@ -90,10 +92,12 @@ struct scratch {
 	struct call call;
 	char data[DATA_MAX + PATH_MAX + 8];
 	u64 file, file2;
+	u64 address; /* of what is to be read: put here, a pointer becomes a plain number */
 	struct sight seen;
 	struct step step; /* the stack is small */
 	u32 used;
-	u32 unused;
+	u32 at; /* end of the path that is walked: here the verifier forgets what it may be, and takes
+		 * one level for another */
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -127,6 +131,17 @@ struct {
 
 u32 next_slot;
 u32 next_shape;
+
+/* Copy a name of the kernel's, 16 bytes with what stands behind its end. */
+static __always_inline void take_16(char *to, u64 from)
+{
+	if (config.rdonly_cast) {
+		*(volatile u64 *)to = WORD(from);
+		*(volatile u64 *)(to + 8) = WORD(from + 8);
+	} else {
+		bpf_probe_read_kernel(to, 16, (void *)from);
+	}
+}
 
 static __always_inline u64 mix(u64 hash, u64 value)
 {

@@ -156,7 +156,7 @@ static __always_inline u32 describe(struct file *file, struct object *object, st
 		READ(fs, sb->s_type);
 		READ(name, fs->name);
 	}
-	bpf_probe_read_kernel_str(object->fs, sizeof(object->fs), name);
+	take_16(object->fs, (u64)name);
 	if ((object->mode & S_IFMT) == S_IFCHR || (object->mode & S_IFMT) == S_IFBLK) {
 		/* The driver by its symbol: a search through all of them, so not for every file. */
 		READ(operations, file->f_op);

@@ -11,22 +11,45 @@ struct walk {
 	struct dentry *dentry, *root;
 	struct mount *mount;
 	u64 vfs; /* of mount */
-	u32 at;
 	u32 done;
 };
 
-static long walk_up(void *map, u32 *key, u32 *value, struct walk *walk)
+#define NEAR 10 /* levels of most paths */
+#define SHORT 40
+
+/* Append a component. Most are short, and copying them by words takes less than calling the kernel;
+ * what comes along from behind them is overwritten or not sent. */
+static __always_inline void append(struct walk *walk, const unsigned char *name, u32 length)
+{
+	char *to = walk->scratch->data + BOUND(walk->scratch->at, DATA_MAX - 1);
+	long copied;
+
+	if (!config.rdonly_cast || length >= SHORT) {
+		copied = bpf_probe_read_kernel_str(to, 256, name);
+		if (copied > 0)
+			walk->scratch->at += copied;
+		return;
+	}
+#pragma unroll
+	for (u32 i = 0; i < SHORT / 8; i++)
+		*(volatile u64 *)(to + i * 8) = WORD(name + i * 8);
+	to[BOUND(length, 63)] = 0;
+	walk->scratch->at += length + 1;
+}
+
+/* Append one component and go up; gives whether there is no more. */
+static __always_inline long step_up(struct walk *walk)
 {
 	struct dentry *dentry = walk->dentry, *parent = 0;
 	struct mount *mount = walk->mount, *above = 0;
 	const unsigned char *name = 0;
-	long length;
+	u32 length = 0;
 
-	if (walk->at >= DATA_MAX)
+	if (walk->scratch->at >= DATA_MAX)
 		return 1;
 	if ((u64)dentry == scope.root && walk->vfs == scope.root_mount) {
-		*(u16 *)(walk->scratch->data + BOUND(walk->at, DATA_MAX - 1)) = '/';
-		walk->at += 2;
+		*(u16 *)(walk->scratch->data + BOUND(walk->scratch->at, DATA_MAX - 1)) = '/';
+		walk->scratch->at += 2;
 		walk->done = 1;
 		return 1;
 	}
@@ -45,14 +68,12 @@ static long walk_up(void *map, u32 *key, u32 *value, struct walk *walk)
 
 		parent = view->d_parent;
 		name = view->d_name.name;
+		length = view->d_name.len;
 	} else {
 		READ(parent, dentry->d_parent);
 		READ(name, dentry->d_name.name);
 	}
-	length = bpf_probe_read_kernel_str(walk->scratch->data + BOUND(walk->at, DATA_MAX - 1),
-					   256, name);
-	if (length > 0)
-		walk->at += length;
+	append(walk, name, length);
 	if (parent == dentry || !parent) {
 		walk->done = 1;
 		return 1;
@@ -61,13 +82,25 @@ static long walk_up(void *map, u32 *key, u32 *value, struct walk *walk)
 	return 0;
 }
 
-/* Append the components of a path from the leaf up, NUL after each; gives the new end. */
-static __always_inline u32 walk_path(struct scratch *scratch, u32 at, struct path *path)
+static long walk_up(void *map, u32 *key, u32 *value, struct walk *walk)
 {
-	struct walk walk = { .scratch = scratch, .at = at };
-	struct vfsmount *vfs = 0;
-	struct mount *mount;
+	return step_up(walk);
+}
 
+/* Append the components of the path at scratch->address from the leaf up, NUL after each; gives the
+ * new end. */
+__noinline u32 walk_path(struct scratch *scratch, u32 at)
+{
+	struct walk walk = { .scratch = scratch };
+	struct vfsmount *vfs = 0;
+	struct path *path;
+	struct mount *mount;
+	u32 level;
+
+	if (!scratch)
+		return 0;
+	scratch->at = at;
+	path = (struct path *)scratch->address;
 	if (config.rdonly_cast) {
 		struct path *view = VIEW(path, path);
 
@@ -82,12 +115,17 @@ static __always_inline u32 walk_path(struct scratch *scratch, u32 at, struct pat
 	mount = (void *)vfs - bpf_core_field_offset(struct mount, mnt);
 	walk.mount = mount;
 	walk.vfs = (u64)vfs;
-	bpf_for_each_map_elem(&levels, walk_up, &walk, 0);
+#pragma clang loop unroll(disable)
+	for (level = 0; level < NEAR; level++)
+		if (step_up(&walk))
+			break;
+	if (level == NEAR)
+		bpf_for_each_map_elem(&levels, walk_up, &walk, 0);
 	if (!walk.done) {
 		scratch->call.head.flags |= FLAG_CUT;
 		note(STAT_CUT);
 	}
-	return walk.at > DATA_MAX ? DATA_MAX : walk.at;
+	return scratch->at > DATA_MAX ? DATA_MAX : scratch->at;
 }
 
 __noinline u64 hash_string(struct scratch *scratch, u32 from, u32 length)

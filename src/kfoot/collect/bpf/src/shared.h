@@ -46,6 +46,7 @@ struct processor {
 	u32 sure;    /* of `follow` */
 	u32 state;
 	u32 births;
+	u32 sent; /* bytes, since the reader was woken */
 	u64 stranger;
 };
 struct {

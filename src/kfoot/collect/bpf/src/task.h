@@ -75,14 +75,19 @@ static __always_inline u64 argument(struct task_state *state, u32 number)
 	return state->args[number < ARGS ? number : 0];
 }
 
-/* Whether the record about to be sent wakes the reader: once in config.wake bytes (a power of two),
+/* Whether the record about to be sent wakes the reader: once in config.wake bytes from a processor,
  * for a wake-up costs an interrupt. */
 static __always_inline u64 wake(u32 length)
 {
-	u64 at = bpf_ringbuf_query(&ring, BPF_RB_PROD_POS);
+	struct processor *here = processor();
 
-	return (at ^ (at + length + 16)) & ~(u64)(config.wake - 1) ? BPF_RB_FORCE_WAKEUP :
-								     BPF_RB_NO_WAKEUP;
+	if (!here)
+		return BPF_RB_FORCE_WAKEUP;
+	here->sent += length;
+	if (here->sent < config.wake)
+		return BPF_RB_NO_WAKEUP;
+	here->sent = 0;
+	return BPF_RB_FORCE_WAKEUP;
 }
 
 static __always_inline long send(struct scratch *s, u32 used)
@@ -101,16 +106,17 @@ static __always_inline long send(struct scratch *s, u32 used)
 static __always_inline void start_record(struct scratch *s, struct task_state *state, u32 kind,
 					 u64 ns)
 {
-	u64 id = bpf_get_current_pid_tgid();
+	struct task_struct *current = (void *)bpf_get_current_task_btf();
 
 	__builtin_memset(&s->call, 0, sizeof(s->call));
 	s->call.head.kind = kind;
 	s->call.head.shape = NONE;
-	s->call.head.tid = id;
-	s->call.head.pid = id >> 32;
+	s->call.head.tid = current->pid;
+	s->call.head.pid = current->tgid;
 	s->call.head.ns = ns ? ns : bpf_ktime_get_ns();
 	s->call.image = state->image;
-	bpf_get_current_comm(s->call.comm, sizeof(s->call.comm));
+	s->address = (u64)current + bpf_core_field_offset(struct task_struct, comm);
+	take_16(s->call.comm, *(volatile u64 *)&s->address);
 	s->file = s->file2 = 0;
 }
 
@@ -134,21 +140,24 @@ __noinline long send_call(struct scratch *s, u32 used)
 			s->call.sockaddr = length;
 			used += length;
 		}
-		end = walk_path(s, used, __builtin_preserve_access_index(&file->f_path));
+		s->address = (u64)__builtin_preserve_access_index(&file->f_path);
+		end = walk_path(s, used);
 		s->call.name = end - used;
 		used = end;
 	}
 	file = (void *)s->file2;
 	if (file) {
 		describe(file, &s->call.second, &s->seen, s->data + BOUND(used, DATA_MAX - 1));
-		end = walk_path(s, used, __builtin_preserve_access_index(&file->f_path));
+		s->address = (u64)__builtin_preserve_access_index(&file->f_path);
+		end = walk_path(s, used);
 		s->call.name2 = end - used;
 		used = end;
 	}
 	if (s->call.head.flags & FLAG_CWD) {
 		struct fs_struct *fs = PLAIN(task_struct, task)->fs;
 
-		end = walk_path(s, used, __builtin_preserve_access_index(&fs->pwd));
+		s->address = (u64)__builtin_preserve_access_index(&fs->pwd);
+		end = walk_path(s, used);
 		s->call.cwd = end - used;
 		used = end;
 	}
