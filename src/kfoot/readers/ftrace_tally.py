@@ -6,9 +6,9 @@ native scanners fill the same ``Tally`` (see ``native.py``), so they cannot disa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Container, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kfoot.readers.errnos import errno_name
 from kfoot.readers.native import native
@@ -247,13 +247,27 @@ def _events(
     describe: Callable[[Hashable], tuple[str | None, str]],
 ) -> dict[EventKey, dict[int | None, int]]:
     """Counts by process, which may have several tasks."""
-    module = native()
-    add = module.add_by_process if module is not None else _add_by_process
+    add = _adder()
     found: dict[EventKey, dict[int | None, int]] = {}
     for (event, number), by_task in tally.events.items():
         key = EventKey(*describe(event), CONTEXTS[number])
         add(found.setdefault(key, {}), by_task, process)
     return found
+
+
+def by_task(tally: Tally, events: Container[Hashable]) -> dict[int, int]:
+    """Counts of some events, in all contexts together."""
+    add = _adder()
+    found: dict[int, int] = {}
+    for (event, _), counts in tally.events.items():
+        if event in events:
+            add(found, counts, dict(zip(counts, counts, strict=True)))
+    return found
+
+
+def _adder() -> Callable[[dict[Any, int], dict[int, int], dict[int, int]], None]:
+    module = native()
+    return _add_by_process if module is None else module.add_by_process
 
 
 def _add_by_process(

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from kfoot.readers import ring_buffer
-from kfoot.readers.ftrace_tally import MOST_NS, NEVER, Tally, native_abi, outcome_of
+from kfoot.readers.ftrace_tally import MOST_NS, NEVER, Tally, by_task, native_abi, outcome_of
 from kfoot.readers.reading import Loss
 from kfoot.readers.ring_buffer import COMMON, Calls, Plan, Stream, number, records
 
@@ -52,8 +52,9 @@ def set_apart(streams: Sequence[Stream], plan: Plan, tally: Tally, arch: str | N
     }
     if abi not in _EXECS or not beside:
         return []
-    mixed = _mixed(tally, beside, plan.gate)
-    cut = _cut_in_two(streams, plan, tally, beside) if mixed else set()
+    native = by_task(tally, beside)
+    mixed = _mixed(tally, Calls.of(plan).enter, native, plan.gate)
+    cut = _cut_in_two(streams, plan, beside) & native.keys() if mixed else set()
     tasks = {tid for tid, excess in mixed.items() if excess > (tid in cut)}
     if not tasks:
         return []
@@ -74,24 +75,22 @@ def set_apart(streams: Sequence[Stream], plan: Plan, tally: Tally, arch: str | N
     return []
 
 
-def _mixed(tally: Tally, beside: set[int], gate: int | None) -> dict[int, int]:
-    """Tasks with more calls than events beside them, and by how many. That of the gate's exec,
-    written just before the call, was left out with what is kfoot's."""
-    left = {} if gate is None else {gate: -1}
-    for key, called in tally.calls.items():
-        left[key[0]] = left.get(key[0], 0) + called[0]
-    for (event, _), by_task in tally.events.items():
-        if event in beside:
-            for tid, count in by_task.items():
-                if tid in left:
-                    left[tid] -= count
-    return {tid: count for tid, count in left.items() if count > 0}
+def _mixed(
+    tally: Tally, enter: int | None, native: dict[int, int], gate: int | None
+) -> dict[int, int]:
+    """Tasks with more calls than events beside them (``native``), and by how many. That of the
+    gate's exec, written just before the call, was left out with what is kfoot's."""
+    excess = {
+        tid: called - native.get(tid, 0) - (tid == gate)
+        for tid, called in by_task(tally, {enter}).items()
+    }
+    return {tid: count for tid, count in excess.items() if count > 0}
 
 
-def _cut_in_two(streams: Sequence[Stream], plan: Plan, tally: Tally, beside: set[int]) -> set[int]:
+def _cut_in_two(streams: Sequence[Stream], plan: Plan, beside: set[int]) -> set[int]:
     """Tasks that were entering a call when the recording began, so that the event beside it is
-    missing: the number is the first record of a processor, no event comes behind it before the
-    call returns, and of other calls the event is there.
+    missing: the number is the first record of a processor, and no event comes behind it before the
+    call returns. (A 32-bit call looks the same: it must be a task that makes native ones.)
     """
     calls, found = Calls.of(plan), set()
     for stream in streams:
@@ -101,8 +100,7 @@ def _cut_in_two(streams: Sequence[Stream], plan: Plan, tally: Tally, beside: set
             behind = (id for _, id, tid, _ in islice(records, _NEAR) if tid == task)
             if next((id for id in behind if id in beside or id == calls.exit), None) == calls.exit:
                 found.add(task)
-    events = [by_task for (event, _), by_task in tally.events.items() if event in beside]
-    return {tid for tid in found if any(tid in by_task for by_task in events)}
+    return found
 
 
 @dataclass(slots=True)
