@@ -222,7 +222,7 @@ HEADS = [
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--size", type=int, default=600, help="megabytes of pages")
     parser.add_argument("--strace-size", type=int, default=400, help="megabytes of strace text")
     parser.add_argument("--only", help="rows whose name begins so")
