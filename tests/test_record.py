@@ -350,6 +350,8 @@ def test_killing_kfoot_leaves_nothing_behind_and_a_capture_that_opens(tmp_path: 
     command = ["run", "--collector", "strace+ftrace", "-o", "a", "--", "sh", "-c", script]
     process = start(*command, cwd=tmp_path)
     assert wait_for((tmp_path / "on").exists)
+    # The file is there before the shell has become `sleep`.
+    assert wait_for(lambda: child_of(process.pid, "sleep"))
     workload = child_of(process.pid, "sleep")
     tracer = child_of(process.pid, "strace")
     assert workload

@@ -22,8 +22,9 @@ _FIELD = re.compile(
 _CMDLINE = re.compile(rb"^([0-9]{1,10}) (.*)$", re.M)
 _TGID = re.compile(rb"^[ \t\r]*([0-9]{1,10})[ \t]+([0-9]{1,10})[ \t\r]*$", re.M)
 _LEADERS = re.compile(rb"^(?:([0-9]{1,10}+) \1\n)++", re.M)
-_SECTION = re.compile(rb"\n# ([^/\s]+)/(\S+)(?=\n)")
-"""Begins with what it looks for: four times as fast as `^` on megabytes of formats."""
+_SECTION = re.compile(rb"\n# ([^/\s]+)/\S+(?=\n(?:name: (\S+)\nID: (\d{1,5})\n)?)")
+"""Begins with what it looks for: four times as fast as `^` on megabytes of formats. The two lines
+behind it mostly tell name and number."""
 
 
 class Field(NamedTuple):
@@ -84,10 +85,16 @@ def parse_event(
     name, number = _NAME.search(text, begin, end), _ID.search(text, begin, end)
     if name is None or number is None:
         return None
-    id = int(number[1])
+    return _event(system, name[1], number[1], text, begin, end)
+
+
+def _event(
+    system: str | None, name: bytes, number: bytes, text: bytes, begin: int, end: int
+) -> EventFormat | None:
+    id = int(number)
     if id > 0xFFFF:
         return None
-    return EventFormat(system, name[1].decode("ascii", "backslashreplace"), id, text, begin, end)
+    return EventFormat(system, name.decode("ascii", "backslashreplace"), id, text, begin, end)
 
 
 def parse_formats(text: bytes) -> dict[int, EventFormat]:
@@ -98,7 +105,11 @@ def parse_formats(text: bytes) -> dict[int, EventFormat]:
     ends = [*(head.start() for head in heads[1:]), len(text)]
     for head, end in zip(heads, ends, strict=True):
         system = head[1].decode("ascii", "backslashreplace")
-        event = parse_event(text, system, head.end(), end)
+        _, name, number = head.groups()
+        if name is not None:
+            event = _event(system, name, number, text, head.end(), end)
+        else:
+            event = parse_event(text, system, head.end(), end)
         if event is not None:
             found[event.id] = event
     return found
