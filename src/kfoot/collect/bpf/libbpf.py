@@ -38,7 +38,6 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_object__find_map_by_name": (_pointer, [_pointer, _string]),
     "bpf_object__find_program_by_name": (_pointer, [_pointer, _string]),
     "bpf_map__fd": (_int, [_pointer]),
-    "bpf_map__value_size": (ctypes.c_uint32, [_pointer]),
     "bpf_map__initial_value": (_pointer, [_pointer, _pointer]),
     "bpf_map__reuse_fd": (_int, [_pointer, _int]),
     "bpf_map__set_max_entries": (_int, [_pointer, ctypes.c_uint32]),
@@ -181,10 +180,6 @@ class Object:
     def map(self, name: str) -> int:
         """Descriptor of a map."""
         return int(self.library.bpf_map__fd(self._map(name)))
-
-    def value_size(self, name: str) -> int:
-        """Bytes of one value of a map."""
-        return int(self.library.bpf_map__value_size(self._map(name)))
 
     def detach(self) -> None:
         for link in self._links:
