@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
@@ -128,8 +129,6 @@ def test_the_shipped_trace_dat(
 def test_a_flipped_trace_dat_is_an_error_or_the_same_by_both(
     module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import random
-
     cpu = w.Cpu()
     for step in range(300):
         cpu.add(step * 10, w.enter(7, step % 5))
@@ -170,6 +169,32 @@ def test_large_pages(module: ModuleType, page: int, window: int) -> None:
     made = b"".join(calls_of_one(page, 6))
     plan = Plan(PageFormat(page=page), FORMATS, ioctl=16)
     both(module, [made, made[:-100], made[: page + 16], made[: page + 15]], plan, 2, window)
+
+
+@pytest.mark.parametrize("cpus", [2, 5, 70])
+@pytest.mark.parametrize("window", [1, 4 * PAGE, 1 << 20])
+def test_tasks_that_move_between_cpus(module: ModuleType, cpus: int, window: int) -> None:
+    """In the middle of a call, too, with another task's calls in between or without."""
+    dice = random.Random(cpus)
+    made = [w.Cpu(page=PAGE) for _ in range(cpus)]
+    homes = {tid: dice.randrange(cpus) for tid in range(10, 30)}
+    under_way: dict[int, int] = {}
+    for ns in range(0, 60_000, 5):
+        tid = dice.choice([10, 10, 10, 11, *homes])
+        if dice.random() < 0.1:
+            homes[tid] = dice.randrange(cpus)
+        cpu = made[homes[tid]]
+        if tid in under_way:
+            # Some calls return with another number: they count as never returned.
+            nr = under_way.pop(tid) if dice.random() < 0.95 else 99
+            cpu.add(ns, w.leave(tid, nr, dice.choice([0, 0, -2])))
+        else:
+            under_way[tid] = dice.randrange(4)
+            cpu.add(ns, w.enter(tid, under_way[tid]))
+        if dice.random() < 0.02:
+            cpu.add(ns + 1, w.newtask(tid, 100 + ns, b"child", 0))
+    plan = Plan(PageFormat(page=PAGE), FORMATS, ioctl=16)
+    both(module, [cpu.data() for cpu in made], plan, 3, window)
 
 
 def test_pages_that_are_not_in_order_are_gone_through_beforehand(

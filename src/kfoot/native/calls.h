@@ -73,6 +73,7 @@ struct task {
 	uint8_t comm_length;
 	int32_t leader;
 	const uint8_t *comm; /* NULL: the piece does not say */
+	uint64_t cpus;	     /* a bit for each it made calls on, where that is known */
 	struct left lead;
 	struct entered now;
 };

@@ -8,7 +8,7 @@
 
 static bool counts_grow(struct counts *t)
 {
-	size_t size = t->size ? t->size * 4 : 4096;
+	size_t size = t->size ? t->size * 2 : 4096;
 	struct ring_event *slots = zeroed(size, sizeof *slots);
 
 	if (!slots)
@@ -43,7 +43,7 @@ static bool count_settled(struct counts *t, const struct ring_event *event)
 			break;
 	}
 	t->slots[at] = *event;
-	return ++t->used * 2 < t->size || counts_grow(t);
+	return ++t->used * 4 < t->size * 3 || counts_grow(t);
 }
 
 /*
@@ -72,7 +72,11 @@ static bool count_other(const struct ring_plan *plan, struct counts *t, struct r
 	bool fine = settle(t, hot);
 
 	*hot = (struct ring_hot){
-		.kind = kind, .special = plan->specials[id >> 3] >> (id & 7) & 1,
+		.kind = kind,
+		.what = !(plan->specials[id >> 3] >> (id & 7) & 1) ? PLAIN :
+			id == plan->enter			   ? ENTERS :
+			id == plan->leave			   ? LEAVES :
+								     LIVES,
 	};
 	return fine;
 }
@@ -122,89 +126,90 @@ static inline bool number(const struct record *s, const struct field *f, int64_t
 	return true;
 }
 
-/* What a special record says; false when it is too short for that. */
-static inline bool read_special(const struct ring_plan *plan, const struct record *r,
-				struct special *s, struct specials *list, bool *fine)
+/* Room for one more, in a list that grows; false when memory is out. */
+static bool make_room(void *list, size_t *size, size_t each)
 {
-	if (s->id == plan->enter) {
-		if (!number(r, &plan->enter_nr, &s->nr))
-			return false;
-		s->value = -1;
-		if (s->nr == plan->ioctl && number(r, &plan->request, &s->value))
-			s->value &= 0xFFFFFFFF;
-	} else if (s->id == plan->leave) {
-		return number(r, &plan->leave_nr, &s->nr) && number(r, &plan->ret, &s->value);
-	} else {
-		s->nr = (int64_t)list->lives.used;
-		s->value = r->length;
-		*fine = bytes_add(&list->lives, r->data, r->length);
-	}
-	return true;
-}
-
-static bool specials_grow(struct specials *list)
-{
-	size_t size = list->size ? list->size * 2 : 4096;
-	struct special *at = realloc(list->at, size * sizeof *at);
+	size_t more = *size ? *size * 2 : 1024;
+	void *at = realloc(*(void **)list, more * each);
 
 	if (!at)
 		return false;
-	list->at = at;
-	list->size = size;
+	*(void **)list = at;
+	*size = more;
 	return true;
 }
 
-/* False when memory is out. */
-static inline bool keep_special(const struct ring_plan *plan, struct specials *list,
-				const struct record *r, int32_t tid, uint16_t id,
-				struct damage *damage)
+/* Another task than before makes calls on a CPU; false when memory is out. */
+static bool begin_run(struct specials *list, struct tasks *tasks, int32_t tid, int stream)
 {
-	bool fine = true;
+	struct task *task = task_of(tasks, tid);
 
-	if (list->used == list->size && !specials_grow(list))
+	if (!task || (list->runs_used == list->runs_size &&
+		      !make_room(&list->runs, &list->runs_size, sizeof *list->runs)))
 		return false;
-	struct special *s = &list->at[list->used];
+	task->cpus |= 1ull << (stream & 63);
+	list->runs[list->runs_used++] = (struct run){list->edges_used, tid};
+	return true;
+}
 
-	s->ns = r->ns;
-	s->tid = tid;
-	s->id = id;
-	if (read_special(plan, r, s, list, &fine))
-		list->used++;
-	else
-		damage->corrupt++;
-	return fine;
+/* What one CPU's records of a window add up to. */
+struct stretch {
+	struct ring_worker *worker;
+	struct window *window;
+	int stream;
+	struct specials *specials;
+	struct damage *damage;
+	uint64_t first, last; /* first above last: no record yet */
+};
+
+/* False when memory is out. */
+static inline bool keep_edge(const struct ring_plan *plan, const struct stretch *s,
+			     const struct record *r, int32_t tid, bool leaves)
+{
+	struct specials *list = s->specials;
+
+	if (list->edges_used == list->edges_size &&
+	    !make_room(&list->edges, &list->edges_size, sizeof *list->edges))
+		return false;
+	struct edge *edge = &list->edges[list->edges_used];
+	bool whole;
+
+	edge->ns = r->ns;
+	edge->leaves = leaves;
+	if (leaves) {
+		whole = number(r, &plan->leave_nr, &edge->nr) && number(r, &plan->ret, &edge->value);
+	} else {
+		whole = number(r, &plan->enter_nr, &edge->nr);
+		edge->value = -1;
+		if (whole && edge->nr == plan->ioctl && number(r, &plan->request, &edge->value))
+			edge->value &= 0xFFFFFFFF;
+	}
+	if (!whole) {
+		s->damage->corrupt++;
+		return true;
+	}
+	if ((!list->runs_used || list->runs[list->runs_used - 1].tid != tid) &&
+	    !begin_run(list, &s->window->tasks, tid, s->stream))
+		return false;
+	list->edges_used++;
+	return true;
+}
+
+static bool keep_life(struct specials *list, const struct record *r, int32_t tid, uint16_t id,
+		      int stream)
+{
+	struct ring_life life = {
+		.ns = r->ns, .length = r->length, .tid = tid, .stream = stream, .id = id,
+	};
+
+	return bytes_add(&list->lives, &life, sizeof life) &&
+	       bytes_add(&list->lives, r->data, r->length);
 }
 
 static inline bool in_window(const struct window *w, uint64_t ns)
 {
 	return ns >= w->from && (ns < w->to || w->last);
 }
-
-/* The first page that begins at or behind a time. */
-static size_t page_from(const struct stream *stream, struct pages *pages,
-			const struct ring_plan *plan, uint64_t ns)
-{
-	size_t low = 0, high = stream->pages;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (ring_start(stream, pages, plan, middle) < ns)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-/* What one CPU's records of a window add up to. */
-struct stretch {
-	struct ring_worker *worker;
-	const struct window *window;
-	struct specials *specials;
-	struct damage *damage;
-	uint64_t first, last; /* first above last: no record yet */
-};
 
 /* Counts one page's records, keeps the special ones; false when memory is out. Of most pages every
  * record counts (`whole`): they are in the window and nothing is left out. */
@@ -222,7 +227,8 @@ static inline bool scan_page(struct stretch *s, struct page *page, const struct 
 				continue;
 			break;
 		}
-		s->damage->disordered += r.disordered;
+		if (__builtin_expect(r.disordered, false))
+			s->damage->disordered++;
 		if (!whole && r.ns > plan->until)
 			continue;
 		if (r.length < COMMON) {
@@ -238,8 +244,12 @@ static inline bool scan_page(struct stretch *s, struct page *page, const struct 
 		last = r.ns; /* times of one CPU run forward */
 		const struct ring_hot *hot = count(plan, &s->worker->counts, word);
 
-		if (!hot || (hot->special && !keep_special(plan, s->specials, &r, tid,
-							   (uint16_t)word, s->damage)))
+		if (!hot)
+			return false;
+		if (hot->what == PLAIN)
+			continue;
+		if (!(hot->what == LIVES ? keep_life(s->specials, &r, tid, (uint16_t)word, s->stream)
+					 : keep_edge(plan, s, &r, tid, hot->what == LEAVES)))
 			return false;
 	}
 	s->first = first;
@@ -248,20 +258,20 @@ static inline bool scan_page(struct stretch *s, struct page *page, const struct 
 }
 
 /* Counts one CPU's records of a window, keeps the special ones. */
-static enum ring_end scan_stream(struct ring_worker *worker, const struct window *w, int index)
+static enum ring_end scan_stream(struct ring_worker *worker, struct window *w, int index)
 {
 	const struct ring_plan *plan = worker->plan;
 	const struct stream *stream = &worker->streams[index];
 	struct pages *pages = &worker->pages;
 	struct stretch s = {
-		.worker = worker, .window = w, .specials = &worker->specials[index],
-		.damage = &worker->damage[index], .first = UINT64_MAX,
+		.worker = worker, .window = w, .stream = index, .first = UINT64_MAX,
+		.specials = &worker->specials[index], .damage = &worker->damage[index],
 	};
 
-	s.specials->used = s.specials->lives.used = 0;
+	s.specials->edges_used = s.specials->runs_used = s.specials->lives.used = 0;
 	pages_begin(pages);
-	size_t begin = page_from(stream, pages, plan, w->from);
-	size_t to = w->last ? stream->pages : page_from(stream, pages, plan, w->to);
+	size_t begin = ring_find(stream, pages, plan, w->from);
+	size_t to = w->last ? stream->pages : ring_find(stream, pages, plan, w->to);
 
 	if (pages->end != FINE)
 		return pages->end;
@@ -292,94 +302,13 @@ static enum ring_end scan_stream(struct ring_worker *worker, const struct window
 	return FINE;
 }
 
-/* False when memory is out. */
-static bool take_special(struct ring_worker *worker, struct window *w, const struct special *s,
-			 int stream)
-{
-	const struct ring_plan *plan = worker->plan;
-
-	if (s->id == plan->enter) {
-		struct entered e = {.ns = s->ns, .nr = s->nr, .request = s->value};
-		struct task *task = task_of(&w->tasks, s->tid);
-
-		return task && task_enters(&worker->calls, task, &e);
-	}
-	if (s->id == plan->leave) {
-		struct left l = {.ns = s->ns, .nr = s->nr, .ret = s->value};
-		struct task *task = task_of(&w->tasks, s->tid);
-
-		return task && task_leaves(&worker->calls, task, &l);
-	}
-	struct ring_life life = {
-		.length = (uint32_t)s->value, .tid = s->tid, .stream = stream, .id = s->id,
-	};
-
-	return bytes_add(&w->lives, &life, sizeof life) &&
-	       bytes_add(&w->lives, worker->specials[stream].lives.at + s->nr, life.length);
-}
-
-/* Whether a's next special record comes before b's: by time, then by CPU. */
-static inline bool sooner(const struct queue *a, const struct queue *b)
-{
-	return a->ns < b->ns || (a->ns == b->ns && a->stream < b->stream);
-}
-
-static void sink(struct queue *queues, size_t n, size_t at)
-{
-	for (;;) {
-		size_t least = at, child = 2 * at + 1;
-
-		if (child < n && sooner(&queues[child], &queues[least]))
-			least = child;
-		if (child + 1 < n && sooner(&queues[child + 1], &queues[least]))
-			least = child + 1;
-		if (least == at)
-			return;
-		struct queue other = queues[at];
-
-		queues[at] = queues[least];
-		queues[least] = other;
-		at = least;
-	}
-}
-
-/* Puts the special records of all CPUs into the order of time; false when memory is out. */
-static bool merge(struct ring_worker *worker, struct window *w, size_t n)
-{
-	struct queue *queues = worker->queues;
-
-	for (size_t at = n; at-- > 0;)
-		sink(queues, n, at);
-	while (n) {
-		if (!take_special(worker, w, queues->at, queues->stream))
-			return false;
-		if (++queues->at < queues->stop)
-			queues->ns = queues->at->ns;
-		else
-			*queues = queues[--n];
-		if (n > 1 && (sooner(&queues[1], queues) || (n > 2 && sooner(&queues[2], queues))))
-			sink(queues, n, 0);
-	}
-	return true;
-}
-
 void ring_scan(struct ring_worker *worker, struct window *w)
 {
-	size_t n = 0;
-
 	w->end = FINE;
-	for (int i = 0; i < worker->stream_count && w->end == FINE; i++) {
-		struct specials *list = &worker->specials[i];
-
+	for (int i = 0; i < worker->stream_count && w->end == FINE; i++)
 		w->end = scan_stream(worker, w, i);
-		if (list->used)
-			worker->queues[n++] = (struct queue){
-				.at = list->at, .stop = list->at + list->used,
-				.ns = list->at->ns, .stream = i,
-			};
-	}
 	w->error = worker->pages.error;
-	if (w->end == FINE && !merge(worker, w, n))
+	if (w->end == FINE && !ring_merge(worker, w))
 		w->end = NO_MEMORY;
 }
 

@@ -37,6 +37,8 @@ struct stream {
 	uint64_t offset, size;
 	size_t pages;
 	uint64_t *start; /* NULL: as the pages say */
+	uint64_t *marks; /* the times of every so manieth page, `mark` of them */
+	size_t mark, marks_used;
 };
 
 struct ring_event {
@@ -49,23 +51,31 @@ static inline bool ring_events_same(const struct ring_event *a, const struct rin
 	return true;
 }
 
-/* A record on whose order something depends. */
-struct special {
+/* A call's begin or end. */
+struct edge {
 	uint64_t ns;
-	int64_t nr;    /* of a call; of a life, where it stands in `lives` */
-	int64_t value; /* request or return value; of a life, its length */
+	int64_t nr, value; /* request or return value */
+	bool leaves;
+};
+
+/* A task's edges one behind the other on one CPU, from `begin` up to the next run's. */
+struct run {
+	size_t begin;
 	int32_t tid;
-	uint16_t id;
 };
 
+/* One CPU's records of a window on whose order something depends. */
 struct specials {
-	struct special *at;
-	size_t used, size;
-	struct bytes lives;
+	struct edge *edges;
+	struct run *runs;
+	struct bytes lives; /* a ring_life and its bytes, one behind the other */
+	size_t edges_used, edges_size, runs_used, runs_size;
+	size_t edge, run, life; /* what is to be put in order next */
 };
 
-/* A life for Python, before its bytes. */
+/* A life, before its bytes. */
 struct ring_life {
+	uint64_t ns;
 	uint32_t length;
 	int32_t tid, stream;
 	uint16_t id;
@@ -76,7 +86,7 @@ struct window {
 	uint64_t from, to;
 	bool last;
 	struct tasks tasks;
-	struct bytes lives; /* a ring_life and its bytes, one behind the other */
+	struct bytes lives; /* as in struct specials, of all CPUs */
 	enum ring_end { FINE, NO_MEMORY, NO_ORDER, NO_PAGES } end;
 	int error;
 };
@@ -89,7 +99,7 @@ struct window {
 struct ring_hot {
 	uint64_t kind; /* the record's first word, as far as it tells such records apart; 0: empty */
 	uint64_t count;
-	bool special;
+	enum { PLAIN, ENTERS, LEAVES, LIVES } what;
 };
 
 #define HOT_BITS 9
@@ -110,10 +120,9 @@ struct pages {
 	int error;
 };
 
-/* What is still to be put in order of one stream's special records. */
-struct queue {
-	const struct special *at, *stop;
-	uint64_t ns; /* of the first of them */
+/* Whose turn it is, of the CPUs with something left to be put in order. */
+struct turn {
+	uint64_t ns;
 	int stream;
 };
 
@@ -125,7 +134,7 @@ struct ring_worker {
 	struct calls calls;
 	struct pages pages;
 	struct specials *specials; /* one per stream */
-	struct queue *queues;	   /* a heap of those that are not empty */
+	struct turn *turns;	   /* a heap, the soonest first */
 	struct damage *damage; /* one per stream */
 	uint64_t first, last; /* first above last: no record yet */
 };
@@ -154,11 +163,18 @@ bool pages_read(struct pages *pages, const struct stream *stream, const struct r
 void ring_begin(struct stream *stream, const struct ring_plan *plan);
 /* Fills `start`; gives FINE or what is wrong. */
 enum ring_end ring_index(struct stream *stream, struct pages *pages, const struct ring_plan *plan);
-/* The time of a page; when it cannot be read, `end` of `pages` is set. */
-uint64_t ring_start(const struct stream *stream, struct pages *pages, const struct ring_plan *plan,
-		    size_t k);
+/* Fills `marks`; false when memory is out. A page that cannot be read sets `end` of `pages`. */
+bool ring_mark(struct stream *stream, struct pages *pages, const struct ring_plan *plan,
+	       size_t mark);
+/* The first page that begins at or behind a time. It depends on that time alone, so that no page
+ * is between two windows, whatever the pages say. */
+size_t ring_find(const struct stream *stream, struct pages *pages, const struct ring_plan *plan,
+		 uint64_t ns);
 
 void ring_scan(struct ring_worker *worker, struct window *window);
+/* Puts the special records of all CPUs into the order of time, as far as something depends on it;
+ * false when memory is out. */
+bool ring_merge(struct ring_worker *worker, struct window *window);
 /* Moves all that is in `hot` to the table; false when memory is out. */
 bool ring_settle(struct counts *counts);
 /* Finds where the gate's records begin; `any` is false when it did not exec. */

@@ -69,8 +69,9 @@ bool pages_read(struct pages *pages, const struct stream *stream, const struct r
 	return false;
 }
 
-uint64_t ring_start(const struct stream *stream, struct pages *pages, const struct ring_plan *plan,
-		    size_t k)
+/* The time of a page. */
+static uint64_t stamp_of(const struct stream *stream, struct pages *pages,
+			 const struct ring_plan *plan, size_t k)
 {
 	uint8_t stamp[8] = {0};
 
@@ -79,6 +80,44 @@ uint64_t ring_start(const struct stream *stream, struct pages *pages, const stru
 	if (!read_all(stream->fd, stamp, sizeof stamp, stream->offset + (uint64_t)k * plan->page))
 		unreadable(pages);
 	return word_at(stamp);
+}
+
+bool ring_mark(struct stream *stream, struct pages *pages, const struct ring_plan *plan,
+	       size_t mark)
+{
+	stream->mark = mark;
+	stream->marks = malloc((stream->pages / mark + 1) * sizeof *stream->marks);
+	if (!stream->marks)
+		return false;
+	for (size_t k = 0; k < stream->pages; k += mark)
+		stream->marks[stream->marks_used++] = stamp_of(stream, pages, plan, k);
+	return true;
+}
+
+size_t ring_find(const struct stream *stream, struct pages *pages, const struct ring_plan *plan,
+		 uint64_t ns)
+{
+	size_t low = 0, high = stream->marks_used;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (stream->marks[middle] < ns)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (!low)
+		return 0;
+	high = low < stream->marks_used ? low * stream->mark : stream->pages;
+	low = (low - 1) * stream->mark + 1;
+	/* Most windows begin at a mark: the page before it is earlier. */
+	for (size_t at = high - 1; low < high; at = low + (high - low) / 2)
+		if (stamp_of(stream, pages, plan, at) < ns)
+			low = at + 1;
+		else
+			high = at;
+	return low;
 }
 
 enum ring_end ring_index(struct stream *stream, struct pages *pages, const struct ring_plan *plan)

@@ -47,31 +47,36 @@ static bool is_fine(enum ring_end end, int error)
 	return end == FINE || end == NO_ORDER;
 }
 
-/* Windows begin at every so manieth page of the CPU with the most pages. */
+static int by_time(const void *a, const void *b)
+{
+	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+
+	return (left > right) - (left < right);
+}
+
+/* Windows begin at every so manieth page of any CPU: none has more of one, however much the CPUs
+ * differ. False when memory is out. */
 static bool make_cuts(Ring *self)
 {
-	struct stream *most = NULL;
-	size_t all = 0;
+	size_t step = self->window_bytes / self->plan.page, most = 1, used = 1;
 
 	for (int i = 0; i < self->stream_count; i++) {
-		all += self->streams[i].pages;
-		if (!most || self->streams[i].pages > most->pages)
-			most = &self->streams[i];
+		if (!ring_mark(&self->streams[i], &self->workers[0].pages, &self->plan,
+			       step ? step : 1))
+			return false;
+		most += self->streams[i].marks_used;
 	}
-	size_t pages = most ? most->pages : 0;
-	size_t windows = all * self->plan.page / self->window_bytes + 1;
-	size_t step = pages / windows + 1;
-
-	self->cuts = malloc((pages / step + 2) * sizeof *self->cuts);
+	self->cuts = malloc(most * sizeof *self->cuts);
 	if (!self->cuts)
 		return false;
-	self->cuts[self->cut_count++] = 0;
-	for (size_t k = step; k < pages; k += step) {
-		uint64_t start = ring_start(most, &self->workers[0].pages, &self->plan, k);
-
-		if (start > self->cuts[self->cut_count - 1])
-			self->cuts[self->cut_count++] = start;
-	}
+	self->cuts[0] = 0;
+	for (int i = 0; i < self->stream_count; i++)
+		for (size_t k = 0; k < self->streams[i].marks_used; k++)
+			self->cuts[used++] = self->streams[i].marks[k];
+	qsort(self->cuts, used, sizeof *self->cuts, by_time);
+	for (size_t k = 0; k < used; k++)
+		if (!k || self->cuts[k] > self->cuts[self->cut_count - 1])
+			self->cuts[self->cut_count++] = self->cuts[k];
 	return true;
 }
 
@@ -164,9 +169,9 @@ static bool make_workers(Ring *self)
 		w->streams = self->streams;
 		w->stream_count = self->stream_count;
 		w->specials = calloc(count, sizeof *w->specials);
-		w->queues = calloc(count, sizeof *w->queues);
+		w->turns = calloc(count, sizeof *w->turns);
 		w->damage = calloc(count, sizeof *w->damage);
-		fine = w->specials && w->queues && w->damage &&
+		fine = w->specials && w->turns && w->damage &&
 		       pages_make(&w->pages, &self->plan);
 	}
 	if (!fine)
@@ -264,19 +269,22 @@ static void ring_dealloc(PyObject *object)
 		struct ring_worker *w = &self->workers[i];
 
 		for (int k = 0; w->specials && k < self->stream_count; k++) {
-			free(w->specials[k].at);
+			free(w->specials[k].edges);
+			free(w->specials[k].runs);
 			free(w->specials[k].lives.at);
 		}
 		pages_free(&w->pages);
 		free(w->specials);
-		free(w->queues);
+		free(w->turns);
 		free(w->damage);
 		free(w->counts.slots);
 		calls_free(&w->calls);
 	}
 	free(self->workers);
-	for (int i = 0; i < self->stream_count; i++)
+	for (int i = 0; self->streams && i < self->stream_count; i++) {
 		free(self->streams[i].start);
+		free(self->streams[i].marks);
+	}
 	for (size_t i = 0; self->windows && i < crew_room(self->threads); i++) {
 		tasks_free(&self->windows[i].tasks);
 		free(self->windows[i].lives.at);
