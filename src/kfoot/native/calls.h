@@ -32,22 +32,52 @@ struct left {
 	uint64_t ns;
 };
 
-static inline bool count_call(struct calls *calls, int32_t tid, const struct entered *e,
-			      int32_t outcome, uint64_t ns)
+/* Where such calls of a task are counted; NULL when memory is out. */
+static inline struct call *call_of(struct calls *calls, int32_t tid, int64_t nr, int64_t request,
+				   int32_t outcome)
 {
-	struct call key = {.nr = e->nr, .request = e->request, .tid = tid, .outcome = outcome};
+	struct call key = {.nr = nr, .request = request, .tid = tid, .outcome = outcome};
 	bool fresh;
 
 	key.hash = mix((uint64_t)(uint32_t)tid << 32 ^ (uint32_t)outcome ^
-		       (uint64_t)e->nr * 0xFF51AFD7ED558CCDull ^
-		       (uint64_t)e->request * 0x94D049BB133111EBull) | NOT_EMPTY;
-	struct call *slot = calls_find(calls, &key, &fresh);
+		       (uint64_t)nr * 0xFF51AFD7ED558CCDull ^
+		       (uint64_t)request * 0x94D049BB133111EBull) | NOT_EMPTY;
+	return calls_find(calls, &key, &fresh);
+}
+
+static inline bool count_call(struct calls *calls, int32_t tid, const struct entered *e,
+			      int32_t outcome, uint64_t ns)
+{
+	struct call *slot = call_of(calls, tid, e->nr, e->request, outcome);
 
 	if (!slot)
 		return false;
 	slot->calls++;
 	slot->ns = add_to(slot->ns, ns);
 	return true;
+}
+
+/* Adds calls that were counted elsewhere, as those of `tid`; false when memory is out. */
+static inline bool call_add(struct calls *calls, int32_t tid, const struct call *more)
+{
+	struct call *slot = call_of(calls, tid, more->nr, more->request, more->outcome);
+
+	if (!slot)
+		return false;
+	slot->calls += more->calls;
+	slot->ns = add_to(slot->ns, more->ns);
+	return true;
+}
+
+/* Adds a whole table, which is empty then; false when memory is out. */
+static inline bool calls_move(struct calls *to, struct calls *from)
+{
+	bool fine = true;
+
+	for (size_t i = 0; i < from->size && fine; i++)
+		fine = !from->slots[i].hash || call_add(to, from->slots[i].tid, &from->slots[i]);
+	calls_free(from);
+	return fine;
 }
 
 static inline bool match_call(struct calls *calls, int32_t tid, const struct entered *e,

@@ -9,7 +9,11 @@
 #include "calls.h"
 #include "crew.h"
 
-extern PyType_Spec text_spec, ring_spec, strace_spec;
+extern PyType_Spec text_spec, ring_spec, strace_spec, events_spec, calls_spec;
+
+struct module_state {
+	PyTypeObject *events, *calls;
+};
 
 /* dict[key] = value, giving both away; false with an exception set. */
 static inline bool put(PyObject *dict, PyObject *key, PyObject *value)
@@ -43,31 +47,6 @@ static inline bool count_into(PyObject *dict, PyObject *key, uint64_t count)
 	return put(dict, key, PyLong_FromUnsignedLongLong(count));
 }
 
-/* Counts by event, context and task on their way into {(event, context): {tid: count}}. */
-struct event_rows {
-	PyObject *events;
-	PyObject **rows; /* by event's number and context; borrowed from `events` */
-	size_t size;
-};
-
-#define CONTEXTS 8
-
-static inline bool event_rows_begin(struct event_rows *r, PyObject *events, size_t numbers)
-{
-	r->events = events;
-	r->size = numbers * CONTEXTS;
-	r->rows = calloc(r->size ? r->size : 1, sizeof *r->rows);
-	if (!r->rows)
-		PyErr_NoMemory();
-	return r->rows;
-}
-
-/* The row of an event, whose name or number is `event` (given away; asked for once a row). */
-PyObject *event_row(struct event_rows *rows, size_t at, PyObject *event);
-
 PyObject *strace_counts(PyObject *module, PyObject *args);
-
-/* Adds a table of calls to {(tid, nr, outcome, request): [calls, ns]}. */
-bool calls_into(const struct calls *table, PyObject *dict);
 
 #endif

@@ -1,7 +1,10 @@
 /* What the Python type `Ring` found, as a dict. */
+#include "calls_type.h"
+#include "events_type.h"
 #include "ring_type.h"
 
-static bool counts_into(const struct counts *counts, struct event_rows *rows)
+/* Adds a thread's counts; `rows` has the rows of number and context, plus 1. */
+static bool counts_into(const struct counts *counts, uint32_t *rows, PyObject *events)
 {
 	for (size_t k = 0; k < counts->size; k++) {
 		uint64_t key = counts->slots[k].hash - 1;
@@ -9,15 +12,33 @@ static bool counts_into(const struct counts *counts, struct event_rows *rows)
 
 		if (!counts->slots[k].hash)
 			continue;
-		PyObject *row = rows->rows[at];
+		if (!rows[at]) {
+			long row = events_row(events, PyLong_FromLong((long)(at / CONTEXTS)),
+					      at % CONTEXTS);
 
-		if (!row)
-			row = event_row(rows, at, PyLong_FromLong((long)(at / CONTEXTS)));
-		if (!row || !count_into(row, PyLong_FromLong((int32_t)(uint32_t)(key >> 19)),
-					counts->slots[k].count))
+			if (row < 0)
+				return false;
+			rows[at] = (uint32_t)row + 1;
+		}
+		if (!events_add(events, rows[at] - 1, (int32_t)(uint32_t)(key >> 19),
+				counts->slots[k].count))
 			return false;
 	}
 	return true;
+}
+
+static PyObject *events_of(Ring *self)
+{
+	uint32_t *rows = calloc(CONTEXTS << 16, sizeof *rows);
+	PyObject *events = rows ? events_new((PyObject *)self) : PyErr_NoMemory();
+
+	for (int i = 0; i < self->threads && events; i++)
+		if (!counts_into(&self->workers[i].counts, rows, events))
+			Py_CLEAR(events);
+	free(rows);
+	if (events && !events_done(events))
+		Py_CLEAR(events);
+	return events;
 }
 
 static PyObject *damage_of(Ring *self)
@@ -46,58 +67,53 @@ static PyObject *damage_of(Ring *self)
 	return all;
 }
 
-/* Ends the trace: what is open never returned. Gives everything counted, as a dict; None when some
- * page has an earlier time than the one before it, and all are to be looked at beforehand. */
+/* What is open never returned; all calls are put into one table. False when memory is out. */
+static bool all_calls(Ring *self)
+{
+	struct calls *all = &self->workers[0].calls; /* it has many of them already */
+	bool fine = true;
+
+	for (size_t k = 0; k < self->tasks.size && fine; k++) {
+		struct task *t = &self->tasks.slots[k];
+
+		fine = !t->hash || !t->open || count_call(all, t->tid, &t->now, NEVER, 0);
+		t->open = false;
+	}
+	for (int i = 1; i < self->threads && fine; i++)
+		fine = calls_move(all, &self->workers[i].calls);
+	return fine && calls_move(all, &self->calls);
+}
+
+/* Ends the trace: gives everything counted, once, as a dict; None when some page has an earlier
+ * time than the one before it, and all are to be looked at beforehand. */
 PyObject *ring_end(PyObject *object, PyObject *Py_UNUSED(none_))
 {
 	Ring *self = (Ring *)object;
-	PyObject *events = PyDict_New(), *calls = PyDict_New(), *damage = damage_of(self);
-	PyObject *found = NULL;
 	uint64_t first = UINT64_MAX, last = 0;
-	struct event_rows rows = {0};
 
-	if (self->end == NO_ORDER && !self->busy) {
-		found = none();
-		goto out;
-	}
-	if (self->busy || !self->over) {
+	if (self->end == NO_ORDER && !self->busy)
+		return none();
+	if (self->busy || !self->over || self->ended) {
 		PyErr_SetString(PyExc_ValueError, "not at the end");
-		goto out;
+		return NULL;
 	}
-	if (!events || !calls || !damage || !event_rows_begin(&rows, events, 1 << 16))
-		goto out;
-	for (size_t k = 0; k < self->tasks.size; k++) {
-		struct task *t = &self->tasks.slots[k];
+	self->ended = true;
+	bool fine = all_calls(self);
 
-		if (t->hash && t->open && !count_call(&self->calls, t->tid, &t->now, NEVER, 0)) {
-			PyErr_NoMemory();
-			goto out;
-		}
-		t->open = false;
-	}
 	for (int i = 0; i < self->threads; i++) {
 		struct ring_worker *w = &self->workers[i];
 
-		if (!ring_settle(&w->counts)) {
-			PyErr_NoMemory();
-			goto out;
-		}
-		if (!counts_into(&w->counts, &rows) || !calls_into(&w->calls, calls))
-			goto out;
+		fine = fine && ring_settle(&w->counts);
 		if (w->first < first)
 			first = w->first;
 		if (w->last > last)
 			last = w->last;
 	}
-	if (!calls_into(&self->calls, calls))
-		goto out;
-	found = Py_BuildValue("{sOsOsOsNsN}", "events", events, "calls", calls, "damage", damage,
-			      "first", first <= last ? PyLong_FromUnsignedLongLong(first) : none(), "last",
-			      first <= last ? PyLong_FromUnsignedLongLong(last) : none());
-out:
-	free(rows.rows);
-	Py_XDECREF(events);
-	Py_XDECREF(calls);
-	Py_XDECREF(damage);
-	return found;
+	if (!fine)
+		return PyErr_NoMemory();
+	/* "N" gives away what was made, and fails where something could not be. */
+	return Py_BuildValue("{sNsNsNsNsN}", "events", events_of(self), "calls",
+			     calls_new(object, &self->workers[0].calls), "damage", damage_of(self), "first",
+			     first <= last ? PyLong_FromUnsignedLongLong(first) : none(), "last",
+			     first <= last ? PyLong_FromUnsignedLongLong(last) : none());
 }

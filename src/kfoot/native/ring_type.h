@@ -8,7 +8,7 @@
 typedef struct {
 	PyObject_HEAD
 	int threads, stream_count;
-	bool busy, begun, over, stopped;
+	bool busy, begun, over, stopped, ended;
 	int indexed; /* all pages were looked at beforehand */
 	struct ring_plan plan;
 	struct stream *streams;

@@ -1,17 +1,12 @@
 /* What the Python type `Text` found, as a dict. */
+#include "calls_type.h"
+#include "events_type.h"
 #include "text_type.h"
 
-static bool part_into(struct text_part *part, PyObject *events)
+/* Adds a thread's counts; `rows` has the rows of its names and contexts, plus 1. */
+static bool counts_into(struct text_part *part, uint32_t *rows, PyObject *events)
 {
-	struct event_rows rows;
-
-	if (!text_settle(part)) {
-		PyErr_NoMemory();
-		return false;
-	}
-	bool fine = event_rows_begin(&rows, events, part->names.used);
-
-	for (size_t k = 0; k < part->keys_used && fine; k++) {
+	for (size_t k = 0; k < part->keys_used; k++) {
 		struct text_key *key = &part->keys[k];
 		struct text_event event = {.hash = mix(key->key)};
 		uint64_t packed = key->key - 1;
@@ -21,26 +16,40 @@ static bool part_into(struct text_part *part, PyObject *events)
 
 		if (!found) {
 			PyErr_NoMemory();
-			fine = false;
-			break;
+			return false;
 		}
-		PyObject *row = rows.rows[at];
+		if (!rows[at]) {
+			long row = events_row(events, PyBytes_FromStringAndSize(
+				(const char *)key->name, key->length), at % CONTEXTS);
 
-		if (!row)
-			row = event_row(&rows, at, PyBytes_FromStringAndSize(
-							   (const char *)key->name, key->length));
-		fine = row && count_into(row, PyLong_FromLong((long)(packed >> 33)), found->count);
+			if (row < 0)
+				return false;
+			rows[at] = (uint32_t)row + 1;
+		}
+		if (!events_add(events, rows[at] - 1, (int32_t)(packed >> 33), found->count))
+			return false;
 	}
-	free(rows.rows);
-	return fine;
+	return true;
 }
 
-static bool events_into(Text *self, PyObject *events)
+static PyObject *events_of(Text *self)
 {
-	for (int i = 0; i < self->threads; i++)
-		if (!part_into(&self->parts[i], events))
-			return false;
-	return true;
+	PyObject *events = events_new((PyObject *)self);
+
+	for (int i = 0; i < self->threads && events; i++) {
+		struct text_part *part = &self->parts[i];
+		uint32_t *rows = text_settle(part) ?
+			calloc(part->names.used * CONTEXTS + 1, sizeof *rows) : NULL;
+
+		if (!rows)
+			PyErr_NoMemory();
+		if (!rows || !counts_into(part, rows, events))
+			Py_CLEAR(events);
+		free(rows);
+	}
+	if (events && !events_done(events))
+		Py_CLEAR(events);
+	return events;
 }
 
 static PyObject *losts_of(Text *self)
@@ -77,11 +86,11 @@ static PyObject *losts_of(Text *self)
 	return found;
 }
 
-/* Ends the trace: what is open never returned. Gives everything counted, as a dict. */
+/* Ends the trace: what is open never returned. Gives everything counted, once, as a dict. */
 PyObject *text_end(PyObject *object, PyObject *Py_UNUSED(none))
 {
 	Text *self = (Text *)object;
-	PyObject *events = PyDict_New(), *calls = PyDict_New(), *comms = PyDict_New(),
+	PyObject *events = NULL, *calls = NULL, *comms = PyDict_New(),
 		 *leaders = PyDict_New(), *samples = PyList_New(0), *losts = losts_of(self);
 	PyObject *found = NULL;
 	uint64_t records = 0, unparsed = 0, continued = 0, overrun = 0;
@@ -92,7 +101,7 @@ PyObject *text_end(PyObject *object, PyObject *Py_UNUSED(none))
 		PyErr_SetString(PyExc_ValueError, "a source is being read");
 		goto out;
 	}
-	if (!events || !calls || !comms || !leaders || !samples || !losts)
+	if (!comms || !leaders || !samples || !losts)
 		goto out;
 	for (size_t k = 0; k < self->tasks.size; k++) {
 		struct task *t = &self->tasks.slots[k];
@@ -115,8 +124,10 @@ PyObject *text_end(PyObject *object, PyObject *Py_UNUSED(none))
 	for (int i = 0; i < self->threads; i++) {
 		struct text_part *part = &self->parts[i];
 
-		if (!calls_into(&part->calls, calls))
+		if (!calls_move(&self->calls, &part->calls)) {
+			PyErr_NoMemory();
 			goto out;
+		}
 		records += part->records;
 		unparsed += part->unparsed;
 		continued += part->continued;
@@ -128,7 +139,9 @@ PyObject *text_end(PyObject *object, PyObject *Py_UNUSED(none))
 		ticks |= part->ticks;
 		trace_cmd |= part->trace_cmd;
 	}
-	if (!calls_into(&self->calls, calls) || !events_into(self, events))
+	events = events_of(self);
+	calls = calls_new(object, &self->calls);
+	if (!events || !calls)
 		goto out;
 	for (int i = 0; i < self->samples_used; i++) {
 		struct sample *s = &self->samples[i];

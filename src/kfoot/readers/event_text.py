@@ -12,7 +12,9 @@ from pathlib import Path
 
 from kfoot.errors import InputError
 from kfoot.readers.base import Options
-from kfoot.readers.ftrace_tally import Pairs, Tally, finish, until_ns
+from kfoot.readers.call_counts import CallTable, Pairs
+from kfoot.readers.event_counts import EventTable
+from kfoot.readers.ftrace_tally import Tally, finish, until_ns
 from kfoot.readers.reading import Loss, Reading
 
 SAMPLES = 5
@@ -26,7 +28,8 @@ class EventText:
     """Counts of one text."""
 
     options: Options
-    tally: Tally = field(default_factory=Tally)
+    events: EventTable = field(default_factory=EventTable)
+    tally: Tally = field(init=False)
     records: int = 0
     unparsed: int = 0
     continued: int = 0
@@ -35,13 +38,15 @@ class EventText:
     lost: int = 0
     pairs: Pairs = field(init=False)
     named: Pairs = field(init=False)
-    _named_calls: dict[tuple[int, int, int, int], list[int]] = field(default_factory=dict)
+    _calls: CallTable = field(default_factory=CallTable)
+    _named_calls: CallTable = field(default_factory=CallTable)
     _numbers: dict[str, int] = field(default_factory=dict)
     _names: list[tuple[str, str | None]] = field(default_factory=list)
     _until: int | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.pairs = Pairs(self.tally.calls)
+        self.tally = Tally(self.events, self._calls)
+        self.pairs = Pairs(self._calls)
         self.named = Pairs(self._named_calls)
         self._until = until_ns(self.options.until_s)
 
@@ -53,7 +58,7 @@ class EventText:
             tally = self.tally
             tally.first = ns if tally.first is None else min(tally.first, ns)
             tally.last = ns if tally.last is None else max(tally.last, ns)
-        self.tally.record(tid, name, context)
+        self.events.record(tid, name, context)
         self.records += 1
         return True
 

@@ -6,12 +6,13 @@ native scanners fill the same ``Tally`` (see ``native.py``), so they cannot disa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from kfoot.readers.call_counts import MOST_NS, NEVER, OK, CallCounts, CallTable
 from kfoot.readers.errnos import errno_name
-from kfoot.readers.native import native
+from kfoot.readers.event_counts import EventCounts, EventTable
 from kfoot.readers.reading import (
     CallCount,
     CallKey,
@@ -26,19 +27,12 @@ from kfoot.readers.reading import (
 CONTEXTS = ("task", "softirq", "hardirq", "nmi", "unknown")
 TASK, SOFTIRQ, HARDIRQ, NMI, UNKNOWN = range(5)
 
-OK, NEVER = 0, 1
-"""Outcomes of a call; a failed one is the negative errno."""
-
-MOST_NS = (1 << 63) - 1
-"""Sums of time stop here (292 years): only a corrupt trace gets there."""
-
 NANOSECOND_CLOCKS = ("local", "global", "perf", "mono", "mono_raw", "boot", "tai")
 """trace_clock settings that count nanoseconds; the others (counter, uptime, x86-tsc) do not."""
 
 LIVES_MOST = 1_000_000
 """Records about tasks' lives kept; a trace with more of them loses names and parents."""
 
-_MAX_ERRNO = 4095
 _CLONE_THREAD = 0x10000
 _X32_BIT = 0x40000000
 
@@ -75,11 +69,6 @@ def ioctl_number(arch: str | None) -> int:
     return _IOCTL.get(native_abi(arch) or "", NO_NUMBER)
 
 
-def outcome_of(ret: int) -> int:
-    """OK or the negative errno of a return value (include/linux/err.h: IS_ERR_VALUE)."""
-    return ret if -_MAX_ERRNO <= ret < 0 else OK
-
-
 class Life(NamedTuple):
     """A record about a task's life, in the order of time."""
 
@@ -99,12 +88,10 @@ class Life(NamedTuple):
 class Tally:
     """Counts by task, with everything needed to name them. Times in ns of the trace's clock."""
 
-    events: dict[tuple[Hashable, int], dict[int, int]] = field(default_factory=dict)
-    """(event, context) -> task -> records. The event is a name (text) or a number (binary)."""
-    calls: dict[tuple[int, int, int, int], list[int]] = field(default_factory=dict)
-    """(task, number, outcome, ioctl request or -1) -> [calls, ns]."""
-    compat_calls: dict[tuple[int, int, int, int], list[int]] = field(default_factory=dict)
-    """The same of calls known to be of the kernel's 32-bit ABI (see ``ring_abi``)."""
+    events: EventCounts = field(default_factory=EventTable)
+    calls: CallCounts = field(default_factory=CallTable)
+    compat_calls: CallCounts = field(default_factory=CallTable)
+    """Those known to be of the kernel's 32-bit ABI (see ``ring_abi``)."""
     lives: list[Life] = field(default_factory=list)
     lives_cut: int = 0
     comms: dict[int, bytes] = field(default_factory=dict)
@@ -125,13 +112,6 @@ class Tally:
     timed: bool = True
     """False: the clock counts something else than time, so durations are not measured."""
 
-    def record(self, tid: int, event: Hashable, context: int, count: int = 1) -> None:
-        """Count records of an event."""
-        by_task = self.events.get((event, context))
-        if by_task is None:
-            by_task = self.events[event, context] = {}
-        by_task[tid] = by_task.get(tid, 0) + count
-
 
 def keep_life(tally: Tally, life: Life) -> None:
     """Append, within bounds."""
@@ -146,44 +126,6 @@ def until_ns(seconds: float | None) -> int | None:
     if seconds is None:
         return None
     return int(min(max(seconds, 0.0) * 1e9, MOST_NS))
-
-
-class Pairs:
-    """Matches sys_enter with sys_exit, task by task. Feed it in the order of time."""
-
-    def __init__(self, calls: dict[tuple[int, int, int, int], list[int]]):
-        self._calls = calls
-        self._open: dict[int, tuple[int, int, int]] = {}
-
-    def enter(self, tid: int, ns: int, nr: int, request: int) -> None:
-        before = self._open.get(tid)
-        if before is not None:
-            self._count(tid, before, NEVER, 0)
-        self._open[tid] = (nr, ns, request)
-
-    def exit(self, tid: int, ns: int, nr: int, ret: int) -> None:
-        """A return without a call is a new task's first, or of a call made before the recording.
-
-        The number is -1 where the call replaced the registers (rt_sigreturn on x86).
-        """
-        call = self._open.pop(tid, None)
-        if call is None:
-            return
-        if nr in (-1, call[0]):
-            self._count(tid, call, outcome_of(ret), max(0, ns - call[1]))
-        else:
-            self._count(tid, call, NEVER, 0)
-
-    def end(self) -> None:
-        """What is still open never returned."""
-        for tid, call in self._open.items():
-            self._count(tid, call, NEVER, 0)
-        self._open.clear()
-
-    def _count(self, tid: int, call: tuple[int, int, int], outcome: int, ns: int) -> None:
-        count = self._calls.setdefault((tid, call[0], outcome, call[2]), [0, 0])
-        count[0] += 1
-        count[1] = min(count[1] + ns, MOST_NS)
 
 
 def finish(
@@ -211,8 +153,8 @@ def finish(
     for tid, leader in tally.late_leaders.items():
         leaders.setdefault(tid, leader)
 
-    tids = set[int]().union(*tally.events.values())
-    tids.update(key[0] for key in (*tally.calls, *tally.compat_calls))
+    tids = tally.events.tasks()
+    tids |= tally.calls.tasks() | tally.compat_calls.tasks()
     group = {tid: leaders.get(tid, tid) for tid in tids}
     index = {pid: at for at, pid in enumerate(sorted(set(group.values())))}
     process = {tid: index[pid] for tid, pid in group.items()}
@@ -231,9 +173,10 @@ def finish(
             )
         )
     reading.events = _events(tally, process, describe)
-    _calls(reading.calls, tally.calls, tally.timed, process, abi, arch)
-    compat = _COMPAT.get(abi or "")
-    _calls(reading.calls, tally.compat_calls, tally.timed, process, compat, arch)
+    reading.calls = _calls(tally.calls, tally.timed, process, abi, arch)
+    if tally.compat_calls:
+        compat = _COMPAT.get(abi or "")
+        reading.calls |= _calls(tally.compat_calls, tally.timed, process, compat, arch)
     if tally.timed and tally.first is not None and tally.last is not None:
         reading.facts.first_s, reading.facts.last_s = tally.first / 1e9, tally.last / 1e9
     if tally.lives_cut:
@@ -247,69 +190,28 @@ def _events(
     describe: Callable[[Hashable], tuple[str | None, str]],
 ) -> dict[EventKey, dict[int | None, int]]:
     """Counts by process, which may have several tasks."""
-    add = _adder()
     found: dict[EventKey, dict[int | None, int]] = {}
-    for (event, number), by_task in tally.events.items():
-        key = EventKey(*describe(event), CONTEXTS[number])
-        add(found.setdefault(key, {}), by_task, process)
+    for (event, number), counts in tally.events.by_process(process).items():
+        row = found.setdefault(EventKey(*describe(event), CONTEXTS[number]), counts)
+        if row is not counts:
+            for at, count in counts.items():
+                row[at] = row.get(at, 0) + count
     return found
-
-
-def by_task(tally: Tally, events: Container[Hashable]) -> dict[int, int]:
-    """Counts of some events, in all contexts together."""
-    add = _adder()
-    found: dict[int, int] = {}
-    for (event, _), counts in tally.events.items():
-        if event in events:
-            add(found, counts, dict(zip(counts, counts, strict=True)))
-    return found
-
-
-def _adder() -> Callable[[dict[Any, int], dict[int, int], dict[int, int]], None]:
-    module = native()
-    return _add_by_process if module is None else module.add_by_process
-
-
-def _add_by_process(
-    found: dict[int | None, int], by_task: dict[int, int], process: dict[int, int]
-) -> None:
-    for tid, count in by_task.items():
-        at = process[tid]
-        found[at] = found.get(at, 0) + count
 
 
 def _calls(
-    found: dict[CallKey, CallCount],
-    counts: Mapping[tuple[int, int, int, int], list[int]],
-    timed: bool,
-    process: Mapping[int, int],
-    abi: str | None,
-    arch: str | None,
-) -> None:
-    """Add counts by process to ``found``; the numbers are those of ``abi``."""
-    outcomes: dict[int, str] = {}
-    requests: dict[int, Request | None] = {-1: None}
-    new = tuple.__new__  # there are tens of thousands, and CallKey's own constructor is slow
-    for (tid, nr, code, asked), (calls, ns) in counts.items():
-        outcome = outcomes.get(code)
-        if outcome is None:
-            outcome = outcomes[code] = _outcome(code, arch)
-        if asked not in requests:
-            requests[asked] = Request(asked, None)
+    counts: CallCounts, timed: bool, process: dict[int, int], abi: str | None, arch: str | None
+) -> dict[CallKey, CallCount]:
+    """Counts by process; the numbers are those of ``abi``."""
+
+    def describe(nr: int, code: int, asked: int) -> tuple[object, ...]:
         numbers_of = abi
         if abi == "x86_64" and nr > 0 and nr & _X32_BIT:
             nr, numbers_of = nr & ~_X32_BIT, "x32"
-        key = new(
-            CallKey,
-            (process[tid], numbers_of, nr, None, outcome, None, None, requests[asked]),
-        )
-        time_ns = ns if timed and code != NEVER else None
-        fresh = CallCount(calls, time_ns)
-        total = found.setdefault(key, fresh)
-        if total is not fresh:
-            total.calls += calls
-            if time_ns is not None:
-                total.time_ns = min((total.time_ns or 0) + time_ns, MOST_NS)
+        request = None if asked == -1 else Request(asked, None)
+        return numbers_of, nr, None, _outcome(code, arch), None, None, request
+
+    return counts.by_process(process, describe, CallKey, CallCount, timed)
 
 
 def text(raw: bytes) -> str:

@@ -17,17 +17,17 @@ from types import ModuleType
 
 from kfoot.errors import InputError
 from kfoot.readers.base import Options, Progress
+from kfoot.readers.call_counts import MOST_NS, CallTable, Pairs
+from kfoot.readers.event_counts import EventTable
 from kfoot.readers.files import Source
 from kfoot.readers.ftrace_tally import (
     HARDIRQ,
-    MOST_NS,
     NMI,
     NO_NUMBER,
     SOFTIRQ,
     TASK,
     UNKNOWN,
     Life,
-    Pairs,
     Tally,
     finish,
     ioctl_number,
@@ -125,10 +125,11 @@ class Scanner:
     """Counts lines; ``feed`` may be called for one piece of a trace after the other."""
 
     def __init__(self, *, until_ns: int | None = None, ioctl: int = NO_NUMBER):
-        self.counts = TextTally()
+        self._events, calls = EventTable(), CallTable()
+        self.counts = TextTally(Tally(self._events, calls))
         self._until = until_ns
         self._ioctl = ioctl
-        self._pairs = Pairs(self.counts.tally.calls)
+        self._pairs = Pairs(calls)
         self._talker = False
 
     def read(self, path: Path, progress: Progress | None = None) -> str | None:
@@ -186,7 +187,7 @@ class Scanner:
             return True
         tally.first = ns if tally.first is None else min(tally.first, ns)
         tally.last = ns if tally.last is None else max(tally.last, ns)
-        tally.record(tid, name, _CONTEXT.get(flags[2], UNKNOWN) if flags else UNKNOWN)
+        self._events.record(tid, name, _CONTEXT.get(flags[2], UNKNOWN) if flags else UNKNOWN)
         comm = line[:at].strip(b" ")
         if comm != b"<...>":
             tally.comms[tid] = comm

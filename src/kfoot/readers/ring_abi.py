@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from kfoot.readers import ring_buffer
-from kfoot.readers.ftrace_tally import MOST_NS, NEVER, Tally, by_task, native_abi, outcome_of
+from kfoot.readers.call_counts import NEVER, CallTable, outcome_of
+from kfoot.readers.ftrace_tally import Tally, native_abi
 from kfoot.readers.reading import Loss
 from kfoot.readers.ring_buffer import COMMON, Calls, Plan, Stream, number, records
 
@@ -52,7 +53,7 @@ def set_apart(streams: Sequence[Stream], plan: Plan, tally: Tally, arch: str | N
     }
     if abi not in _EXECS or not beside:
         return []
-    native = by_task(tally, beside)
+    native = tally.events.of(beside)
     mixed = _mixed(tally, Calls.of(plan).enter, native, plan.gate)
     cut = _cut_in_two(streams, plan, beside) & native.keys() if mixed else set()
     tasks = {tid for tid, excess in mixed.items() if excess > (tid in cut)}
@@ -69,9 +70,11 @@ def set_apart(streams: Sequence[Stream], plan: Plan, tally: Tally, arch: str | N
     fresh = [Stream(stream.cpu, stream.blocks, stream.region) for stream in streams]
     if plan.gate in tasks:
         plan = replace(plan, gate_from=ring_buffer.gate_from(fresh, plan))
-    for key in [key for key in tally.calls if key[0] in tasks]:
-        del tally.calls[key]
-    _count(fresh, plan, tally, tasks, beside, cut, *_EXECS[abi])
+    native_calls, compat_calls = CallTable(), CallTable()
+    _count(fresh, plan, native_calls, compat_calls, tasks, beside, cut, *_EXECS[abi])
+    others = {key: row for key, row in tally.calls.by_task().items() if key[0] not in tasks}
+    tally.calls = CallTable(others | native_calls.by_task())
+    tally.compat_calls = compat_calls
     return []
 
 
@@ -82,7 +85,7 @@ def _mixed(
     gate's exec, written just before the call, was left out with what is kfoot's."""
     excess = {
         tid: called - native.get(tid, 0) - (tid == gate)
-        for tid, called in by_task(tally, {enter}).items()
+        for tid, called in tally.events.of({enter}).items()
     }
     return {tid: count for tid, count in excess.items() if count > 0}
 
@@ -116,7 +119,8 @@ class _Open:
 def _count(
     streams: list[Stream],
     plan: Plan,
-    tally: Tally,
+    native_calls: CallTable,
+    compat_calls: CallTable,
     tasks: set[int],
     beside: set[int],
     announced: set[int],
@@ -134,10 +138,8 @@ def _count(
     def end(tid: int, call: _Open, outcome: int, ns: int) -> None:
         native = call.native or outcome == _ENOSYS
         asks = call.nr == (plan.ioctl if native else _IOCTL_32)
-        key = (tid, call.nr, outcome, call.request if asks else -1)
-        row = (tally.calls if native else tally.compat_calls).setdefault(key, [0, 0])
-        row[0] += 1
-        row[1] = min(row[1] + ns, MOST_NS)
+        table = native_calls if native else compat_calls
+        table.count(tid, call.nr, outcome, call.request if asks else -1, ns)
 
     for ns, id, tid, data in merged:
         call = under_way.get(tid)

@@ -18,16 +18,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from kfoot.readers.call_counts import MOST_NS, CallTable, Pairs
+from kfoot.readers.event_counts import EventTable
 from kfoot.readers.ftrace_format import EventFormat, Field, PageFormat
 from kfoot.readers.ftrace_tally import (
     HARDIRQ,
-    MOST_NS,
     NMI,
     NO_NUMBER,
     SOFTIRQ,
     TASK,
     Life,
-    Pairs,
     Tally,
     keep_life,
 )
@@ -308,14 +308,16 @@ def _signed(field: Field | None) -> Field | None:
 
 def scan(streams: list[Stream], plan: Plan) -> Tally:
     """Count all records of all CPUs. Each stream's ``damage`` is filled in."""
-    tally = Tally()
-    pairs = Pairs(tally.calls)
+    events, table = EventTable(), CallTable()
+    tally = Tally(events, table)
+    pairs = Pairs(table)
     calls = Calls.of(plan)
     order = ">" if plan.page.big_endian else "<"
     lives = lives_in(plan)
     ordered = {calls.enter, calls.exit, *lives}
     merged = heapq.merge(
-        *(_counted(stream, plan, tally, ordered) for stream in streams), key=lambda found: found[0]
+        *(_counted(stream, plan, tally, events, ordered) for stream in streams),
+        key=lambda found: found[0],
     )
     for ns, stream, id, tid, data in merged:
         if id == calls.enter and calls.nr:
@@ -346,7 +348,7 @@ def scan(streams: list[Stream], plan: Plan) -> Tally:
 
 
 def _counted(
-    stream: Stream, plan: Plan, tally: Tally, ordered: set[int | None]
+    stream: Stream, plan: Plan, tally: Tally, events: EventTable, ordered: set[int | None]
 ) -> Iterator[tuple[int, Stream, int, int, bytes]]:
     """Counts every record of one CPU, gives those on whose order something depends."""
     common = struct.Struct((">" if plan.page.big_endian else "<") + "HBxi")
@@ -362,7 +364,7 @@ def _counted(
             continue
         tally.first = ns if tally.first is None else min(tally.first, ns)
         tally.last = ns if tally.last is None else max(tally.last, ns)
-        tally.record(tid, id, CONTEXT[flags])
+        events.record(tid, id, CONTEXT[flags])
         if id in ordered:
             yield ns, stream, id, tid, data
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kfoot.errors import InputError
 from kfoot.readers.base import Options
+from kfoot.readers.event_counts import EventTable
 from kfoot.readers.files import plain_file
 from kfoot.readers.ftrace_format import PageFormat
 from kfoot.readers.ftrace_tally import NANOSECOND_CLOCKS, Tally, ioctl_number, until_ns
@@ -120,9 +121,10 @@ def _stream(found: TraceDat, data: CpuData, options: Options, broken: list[Loss]
 
 def _add(total: Tally, more: Tally) -> Tally:
     """Two instances of one kernel: events add up, calls are the same ones seen again."""
-    for (event, context), by_task in more.events.items():
-        for tid, number in by_task.items():
-            total.record(tid, event, context, number)
+    events = EventTable()
+    events.add(total.events)
+    events.add(more.events)
+    total.events = events
     if not total.calls:
         total.calls = more.calls
     if not total.lives:
