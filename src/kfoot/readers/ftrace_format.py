@@ -8,7 +8,6 @@ them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -22,9 +21,10 @@ _FIELD = re.compile(
 _CMDLINE = re.compile(rb"^([0-9]{1,10}) (.*)$", re.M)
 _TGID = re.compile(rb"^[ \t\r]*([0-9]{1,10})[ \t]+([0-9]{1,10})[ \t\r]*$", re.M)
 _LEADERS = re.compile(rb"^(?:([0-9]{1,10}+) \1\n)++", re.M)
-_SECTION = re.compile(rb"\n# ([^/\s]+)/\S+(?=\n(?:name: (\S+)\nID: (\d{1,5})\n)?)")
-"""Begins with what it looks for: four times as fast as `^` on megabytes of formats. The two lines
-behind it mostly tell name and number."""
+_FIRST = re.compile(rb"# ([^/\s]+)/\S+(?=\n(?:name: (\S+)\nID: (\d{1,5})\n)?)")
+"""The head of a format file. The two lines behind it mostly tell name and number."""
+_SECTION = re.compile(rb"\n" + _FIRST.pattern)
+"""Begins with what it looks for: four times as fast as `^` on megabytes of formats."""
 
 
 class Field(NamedTuple):
@@ -100,8 +100,9 @@ def _event(
 def parse_formats(text: bytes) -> dict[int, EventFormat]:
     """``formats.txt`` of a capture: format files, each under a line ``# SYSTEM/NAME``."""
     found = {}
-    text = b"\n" + text
     heads = list(_SECTION.finditer(text))
+    if first := _FIRST.match(text):
+        heads.insert(0, first)
     ends = [*(head.start() for head in heads[1:]), len(text)]
     for head, end in zip(heads, ends, strict=True):
         system = head[1].decode("ascii", "backslashreplace")
@@ -132,19 +133,17 @@ def parse_page(header_page: bytes, *, big_endian: bool = False) -> PageFormat | 
     return PageFormat(page, data, commit, big_endian)
 
 
-def cmdlines(text: bytes) -> Iterator[tuple[int, bytes]]:
+def cmdlines(text: bytes) -> dict[int, bytes]:
     """``saved_cmdlines``: a line ``PID COMM`` each (comm may hold spaces)."""
-    for pid, comm in _CMDLINE.findall(text):
-        yield int(pid), comm
+    return {int(pid): comm for pid, comm in _CMDLINE.findall(text)}
 
 
-def tgids(text: bytes) -> Iterator[tuple[int, int]]:
+def tgids(text: bytes) -> dict[int, int]:
     """``saved_tgids``, a line ``TID TGID`` each: those of threads that do not lead their group.
 
     It tells of all tasks there were, tens of thousands, and nearly all lead their own.
     """
-    for tid, tgid in _TGID.findall(_LEADERS.sub(b"", text)):
-        yield int(tid), int(tgid)
+    return {int(tid): int(tgid) for tid, tgid in _TGID.findall(_LEADERS.sub(b"", text))}
 
 
 _LOST_BY_STATISTIC = {
