@@ -43,16 +43,8 @@ typedef struct {
 /* Room for one more; NULL when memory is out. */
 static void *list_add(struct list *list, size_t each)
 {
-	if (list->used == list->size) {
-		size_t size = list->size ? list->size * 2 : 1024;
-		void *at = realloc(list->at, size * each);
-
-		if (!at)
-			return NULL;
-		list->at = at;
-		list->size = size;
-	}
-	return (uint8_t *)list->at + each * list->used++;
+	return make_room(&list->at, list->used, &list->size, each) ?
+		(uint8_t *)list->at + each * list->used++ : NULL;
 }
 
 PyObject *events_new(PyObject *owner)

@@ -126,26 +126,13 @@ static inline bool number(const struct record *s, const struct field *f, int64_t
 	return true;
 }
 
-/* Room for one more, in a list that grows; false when memory is out. */
-static bool make_room(void *list, size_t *size, size_t each)
-{
-	size_t more = *size ? *size * 2 : 1024;
-	void *at = realloc(*(void **)list, more * each);
-
-	if (!at)
-		return false;
-	*(void **)list = at;
-	*size = more;
-	return true;
-}
-
 /* Another task than before makes calls on a CPU; false when memory is out. */
 static bool begin_run(struct specials *list, struct tasks *tasks, int32_t tid, int stream)
 {
 	struct task *task = task_of(tasks, tid);
 
-	if (!task || (list->runs_used == list->runs_size &&
-		      !make_room(&list->runs, &list->runs_size, sizeof *list->runs)))
+	if (!task ||
+	    !make_room(&list->runs, list->runs_used, &list->runs_size, sizeof *list->runs))
 		return false;
 	task->cpus |= 1ull << (stream & 63);
 	list->runs[list->runs_used++] = (struct run){list->edges_used, tid};
@@ -168,8 +155,7 @@ static inline bool keep_edge(const struct ring_plan *plan, const struct stretch 
 {
 	struct specials *list = s->specials;
 
-	if (list->edges_used == list->edges_size &&
-	    !make_room(&list->edges, &list->edges_size, sizeof *list->edges))
+	if (!make_room(&list->edges, list->edges_used, &list->edges_size, sizeof *list->edges))
 		return false;
 	struct edge *edge = &list->edges[list->edges_used];
 	bool whole;

@@ -19,7 +19,7 @@ static bool join(void *owner, size_t at)
 {
 	Ring *self = owner;
 	struct window *w = &self->windows[at % crew_room(self->threads)];
-	bool fine = bytes_add(&self->lives, w->lives.at, w->lives.used);
+	bool fine = bytes_add(&self->lives.found, w->lives.at, w->lives.used);
 
 	for (size_t k = 0; k < w->tasks.size && fine; k++) {
 		if (!w->tasks.slots[k].hash)
@@ -294,8 +294,7 @@ static void ring_dealloc(PyObject *object)
 	free(self->cuts);
 	tasks_free(&self->tasks);
 	calls_free(&self->calls);
-	free(self->lives.at);
-	free(self->given.at);
+	lives_free(&self->lives);
 	((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
 	Py_DECREF(type);
 }
@@ -322,35 +321,14 @@ static PyObject *ring_find_gate(PyObject *object, PyObject *Py_UNUSED(none_))
 	return any ? PyLong_FromUnsignedLongLong(from) : none();
 }
 
-/* Sets the lives found since the last time apart: the threads go on finding some. */
-static void take_lives(Ring *self)
+static PyObject *life_row(const uint8_t *head, const char *bytes, size_t *length)
 {
-	struct bytes room = self->given;
+	struct ring_life life;
 
-	room.used = 0;
-	self->given = self->lives;
-	self->lives = room;
-}
-
-static PyObject *lives_of(Ring *self)
-{
-	PyObject *rows = PyList_New(0);
-
-	for (size_t at = 0; rows && at < self->given.used;) {
-		struct ring_life life;
-
-		memcpy(&life, self->given.at + at, sizeof life);
-		at += sizeof life;
-		PyObject *row = Py_BuildValue("(iiiy#)", life.stream, (int)life.id, life.tid,
-					      (const char *)self->given.at + at,
-					      (Py_ssize_t)life.length);
-
-		at += life.length;
-		if (!row || PyList_Append(rows, row))
-			Py_CLEAR(rows);
-		Py_XDECREF(row);
-	}
-	return rows;
+	memcpy(&life, head, sizeof life);
+	*length = life.length;
+	return Py_BuildValue("(iiiy#)", life.stream, (int)life.id, life.tid, bytes,
+			     (Py_ssize_t)life.length);
 }
 
 /* Scans a window; gives (share of the trace done, lives in order), or None at the end. */
@@ -377,7 +355,7 @@ static PyObject *ring_step(PyObject *object, PyObject *Py_UNUSED(none_))
 	done = self->crew.joined;
 	end = self->end;
 	error = self->error;
-	take_lives(self);
+	lives_take(&self->lives);
 	pthread_mutex_unlock(&self->crew.lock);
 	Py_END_ALLOW_THREADS
 	self->busy = false;
@@ -385,7 +363,7 @@ static PyObject *ring_step(PyObject *object, PyObject *Py_UNUSED(none_))
 		return NULL;
 	if (end == NO_ORDER)
 		return none();
-	PyObject *lives = lives_of(self);
+	PyObject *lives = lives_rows(&self->lives, sizeof(struct ring_life), life_row);
 
 	if (!lives)
 		return NULL;

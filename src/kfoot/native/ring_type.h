@@ -2,7 +2,7 @@
 #ifndef KFOOT_RING_TYPE_H
 #define KFOOT_RING_TYPE_H
 
-#include "module.h"
+#include "lives.h"
 #include "ring.h"
 
 typedef struct {
@@ -18,7 +18,7 @@ typedef struct {
 	size_t cut_count;
 	struct tasks tasks;
 	struct calls calls;
-	struct bytes lives, given; /* not yet given to Python; just being given */
+	struct lives lives;
 	struct crew crew;
 	struct window *windows; /* crew_room() */
 	enum ring_end end;

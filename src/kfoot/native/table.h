@@ -141,6 +141,23 @@ static inline void arena_clear(struct arena *a)
 		a->head->used = 0;
 }
 
+/* Room for one more in a list, whose pointer is at `list`: that may move it. */
+static inline bool make_room(void *list, size_t used, size_t *size, size_t each)
+{
+	if (used < *size)
+		return true;
+	size_t more = *size ? *size * 2 : 1024;
+	void *at;
+
+	memcpy(&at, list, sizeof at); /* it points to whatever is in the list */
+	at = realloc(at, more * each);
+	if (!at)
+		return false;
+	memcpy(list, &at, sizeof at);
+	*size = more;
+	return true;
+}
+
 /* Bytes one behind the other; what is added may move them. */
 struct bytes {
 	uint8_t *at;

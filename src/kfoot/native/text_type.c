@@ -21,7 +21,7 @@ static bool join(void *owner, size_t at)
 	Text *self = owner;
 	struct text_piece *piece = &self->pieces[at % crew_room(self->threads)];
 	bool fine = !piece->out_of_memory &&
-		    bytes_add(&self->lives, piece->lives.at, piece->lives.used);
+		    bytes_add(&self->lives.found, piece->lives.at, piece->lives.used);
 
 	for (size_t i = 0; i < piece->tasks.size && fine; i++) {
 		struct task *new = &piece->tasks.slots[i];
@@ -143,8 +143,7 @@ static void text_dealloc(PyObject *object)
 	tasks_free(&self->tasks);
 	calls_free(&self->calls);
 	arena_free(&self->comms);
-	free(self->lives.at);
-	free(self->given.at);
+	lives_free(&self->lives);
 	((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
 	Py_DECREF(type);
 }
@@ -160,35 +159,19 @@ static void begin(Text *self, struct source source)
 	crew_begin(&self->crew, self->threads, (source.size + self->share - 1) / self->share);
 }
 
-/* Sets the lives found since the last time apart: the threads go on finding some. */
-static void take_lives(Text *self)
+static PyObject *life_row(const uint8_t *head, const char *bytes, size_t *length)
 {
-	struct bytes room = self->given;
+	struct text_life life;
 
-	room.used = 0;
-	self->given = self->lives;
-	self->lives = room;
+	memcpy(&life, head, sizeof life);
+	*length = life.length;
+	return Py_BuildValue("(yiy#)", text_life_names[life.kind], life.tid, bytes,
+			     (Py_ssize_t)life.length);
 }
 
 static PyObject *lives_of(Text *self)
 {
-	PyObject *rows = PyList_New(0);
-
-	for (size_t at = 0; rows && at < self->given.used;) {
-		struct text_life life;
-
-		memcpy(&life, self->given.at + at, sizeof life);
-		at += sizeof life;
-		PyObject *row = Py_BuildValue("(yiy#)", text_life_names[life.kind], life.tid,
-					      (const char *)self->given.at + at,
-					      (Py_ssize_t)life.length);
-
-		at += life.length;
-		if (!row || PyList_Append(rows, row))
-			Py_CLEAR(rows);
-		Py_XDECREF(row);
-	}
-	return rows;
+	return lives_rows(&self->lives, sizeof(struct text_life), life_row);
 }
 
 static bool is_free(Text *self, bool reading)
@@ -218,7 +201,7 @@ static PyObject *text_feed(PyObject *object, PyObject *args)
 		;
 	failed = self->crew.failed;
 	crew_end(&self->crew);
-	take_lives(self);
+	lives_take(&self->lives);
 	Py_END_ALLOW_THREADS
 	self->busy = false;
 	PyBuffer_Release(&view);
@@ -254,7 +237,7 @@ static PyObject *text_step(PyObject *object, PyObject *Py_UNUSED(none_))
 	pthread_mutex_lock(&self->crew.lock);
 	done = self->crew.joined * self->share;
 	failed = self->crew.failed;
-	take_lives(self);
+	lives_take(&self->lives);
 	pthread_mutex_unlock(&self->crew.lock);
 	if (!more)
 		stop(self);

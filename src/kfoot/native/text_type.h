@@ -2,7 +2,7 @@
 #ifndef KFOOT_TEXT_TYPE_H
 #define KFOOT_TEXT_TYPE_H
 
-#include "module.h"
+#include "lives.h"
 #include "text.h"
 
 typedef struct {
@@ -19,7 +19,7 @@ typedef struct {
 	struct tasks tasks; /* so far, in the order of the trace */
 	struct calls calls; /* closed between two pieces */
 	struct arena comms;
-	struct bytes lives, given; /* not yet given to Python; just being given */
+	struct lives lives;
 	struct sample samples[SAMPLES];
 	int samples_used, error;
 	uint64_t lines;
