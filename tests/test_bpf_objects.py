@@ -45,6 +45,17 @@ def test_a_rebuild_gives_the_same_objects(tmp_path: Path) -> None:
     assert made == record["objects"]
 
 
+def test_an_object_for_older_kernels_names_nothing_they_lack() -> None:
+    """Before 5.17 a kernel refuses a program that names a kernel function it does not have, even
+    where it is never called."""
+    for arch in BUILD.ARCHITECTURES:
+        casts, plain = (
+            b"bpf_rdonly_cast" in (BUILD.FOLDER / f"{name}.{arch}.bpf.o").read_bytes()
+            for name in ("detail", "detail_plain")
+        )
+        assert (casts, plain) == (True, False)
+
+
 def test_programs_say_their_licence() -> None:
     for path in (*BUILD.SOURCES.glob("*.c"), *BUILD.SOURCES.glob("*.h")):
         assert path.read_text().startswith(

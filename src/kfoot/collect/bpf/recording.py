@@ -8,7 +8,6 @@ import mmap
 import os
 import struct
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -71,7 +70,10 @@ class Detail:
             wake=wishes.ring_bytes // 8 // self._library.cpus,
         )
         self._templates = libbpf.Object(self._library, object_file("events", self._arch))
-        self._object = libbpf.Object(self._library, object_file("detail", self._arch))
+        casts = b"\0bpf_rdonly_cast\0" in BTF.read_bytes()
+        self._object = libbpf.Object(
+            self._library, object_file("detail" if casts else "detail_plain", self._arch)
+        )
         self._counters: Counters | None = None
         self._sink: BinaryIO | None = None
         self._ring: Ring | None = None
@@ -92,9 +94,7 @@ class Detail:
         )
         for name in ("tasks", "processors", ".data"):
             loaded.share(name, templates)
-        self._config = config = replace(
-            self._config, rdonly_cast=b"\0bpf_rdonly_cast\0" in BTF.read_bytes()
-        )
+        config = self._config
         loaded.set(".rodata", config.pack(self._abis))
         for name, entries in (
             ("shapes", config.slots),

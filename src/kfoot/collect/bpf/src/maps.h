@@ -10,7 +10,14 @@
 
 const volatile struct config config = {};
 
-extern void *bpf_rdonly_cast(const void *pointer, u32 type) __ksym __weak;
+/* Whether the kernel has bpf_rdonly_cast (6.2). One that has not is not to find it named: before
+ * 5.17 it refuses what it does not know even where that is never reached. */
+#ifdef WITHOUT_CASTS
+#define CASTS 0
+#else
+#define CASTS 1
+#endif
+extern void *bpf_rdonly_cast(const void *pointer, u32 type) __ksym;
 
 /* A typed view of an untrusted pointer: loads that cannot fault instead of helper calls. */
 #define VIEW(type, pointer) \
@@ -18,8 +25,8 @@ extern void *bpf_rdonly_cast(const void *pointer, u32 type) __ksym __weak;
 					bpf_core_type_id_kernel(struct type)))
 /* The same of a trusted one: of every pointer loaded through it the verifier would search all of
  * the kernel's BTF, name by name, for whether it is to be trusted, too. */
-#define PLAIN(type, pointer) (config.rdonly_cast ? VIEW(type, pointer) : (pointer))
-/* Eight bytes at an untrusted address; with config.rdonly_cast only. */
+#define PLAIN(type, pointer) (CASTS ? VIEW(type, pointer) : (pointer))
+/* Eight bytes at an untrusted address; with CASTS only. */
 #define WORD(address) ((u64)VIEW(list_head, address)->next)
 #define READ(to, from) \
 	bpf_probe_read_kernel(&(to), sizeof(to), __builtin_preserve_access_index(&(from)))
@@ -135,7 +142,7 @@ u32 next_shape;
 /* Copy a name of the kernel's, 16 bytes with what stands behind its end. */
 static __always_inline void take_16(char *to, u64 from)
 {
-	if (config.rdonly_cast) {
+	if (CASTS) {
 		*(volatile u64 *)to = WORD(from);
 		*(volatile u64 *)(to + 8) = WORD(from + 8);
 	} else {

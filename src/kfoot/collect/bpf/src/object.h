@@ -20,7 +20,7 @@ static __always_inline u64 file_of(struct task_struct *task, u64 descriptor, u64
 	if (n >= table->max_fds)
 		return 0;
 	all = table->fd;
-	if (config.rdonly_cast)
+	if (CASTS)
 		file = (struct file *)VIEW(list_head, all + n)->next;
 	else
 		bpf_probe_read_kernel(&file, sizeof(file), all + n);
@@ -53,7 +53,7 @@ __noinline int look(u64 address, struct sight *sight)
 
 	if (!sight)
 		return 0;
-	if (config.rdonly_cast) {
+	if (CASTS) {
 		struct file *view = VIEW(file, file);
 
 		inode = view->f_inode;
@@ -90,7 +90,7 @@ __noinline int look(u64 address, struct sight *sight)
 		if (magic == PIPEFS_MAGIC)
 			return 0;
 	}
-	if (config.rdonly_cast) {
+	if (CASTS) {
 		number = inode->i_ino;
 		generation = inode->i_generation;
 	} else {
@@ -140,7 +140,7 @@ static __always_inline u32 describe(struct file *file, struct object *object, st
 	look((u64)file, sight);
 	object->id = sight->id;
 	object->present = 1;
-	if (config.rdonly_cast) {
+	if (CASTS) {
 		inode = VIEW(file, file)->f_inode;
 		object->mode = inode->i_mode;
 		object->device = inode->i_rdev;

@@ -24,7 +24,7 @@ static __always_inline void append(struct walk *walk, const unsigned char *name,
 	char *to = walk->scratch->data + BOUND(walk->scratch->at, DATA_MAX - 1);
 	long copied;
 
-	if (!config.rdonly_cast || length >= SHORT) {
+	if (!CASTS || length >= SHORT) {
 		copied = bpf_probe_read_kernel_str(to, 256, name);
 		if (copied > 0)
 			walk->scratch->at += copied;
@@ -63,7 +63,7 @@ static __always_inline long step_up(struct walk *walk)
 			return 0;
 		}
 	}
-	if (config.rdonly_cast) {
+	if (CASTS) {
 		struct dentry *view = VIEW(dentry, dentry);
 
 		parent = view->d_parent;
@@ -101,7 +101,7 @@ __noinline u32 walk_path(struct scratch *scratch, u32 at)
 		return 0;
 	scratch->at = at;
 	path = (struct path *)scratch->address;
-	if (config.rdonly_cast) {
+	if (CASTS) {
 		struct path *view = VIEW(path, path);
 
 		vfs = view->mnt;

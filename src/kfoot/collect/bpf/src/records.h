@@ -37,8 +37,7 @@ struct config {
 	u32 named;	  /* combinations a task may have that tell single files apart */
 	u32 slots;	  /* combinations in all */
 	u32 wake;	  /* bytes from one processor that wake the reader */
-	u32 rdonly_cast;  /* the kernel has bpf_rdonly_cast */
-	char symbol[8];	  /* "%ps" */
+	char symbol[4];	  /* "%ps" */
 	struct role roles[ABIS * NUMBERS];
 };
 

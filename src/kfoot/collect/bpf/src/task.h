@@ -288,7 +288,7 @@ static __always_inline struct task_state *caller(u64 regs)
 
 /* The task a state is of, which is the current one. */
 #define TASK_OF(state) \
-	(config.rdonly_cast ? VIEW(task_struct, (state)->task) : \
+	(CASTS ? VIEW(task_struct, (state)->task) : \
 			      (struct task_struct *)bpf_get_current_task_btf())
 
 #endif
