@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -67,6 +69,87 @@ def test_counting_only_counts_what_strace_counts(
         ours[62, "ok"] -= 1
     assert +ours == +expected
     assert bool(reading.events) == (name == "bytes")
+
+
+LEADER_ENDS_FIRST = """
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static void *work(void *nothing)
+{
+	usleep(100000);
+	for (int i = 0; i < 50; i++)
+		syscall(SYS_getppid);
+	return nothing;
+}
+int main(void)
+{
+	pthread_t other;
+	pthread_create(&other, 0, work, 0);
+	syscall(SYS_exit, 0);
+}
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("detail", ["full", "counting"])
+def test_threads_go_on_when_their_leader_has_ended(
+    detail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("bpf", "tracefs", "gcc")
+    if detail == "counting":
+        monkeypatch.setattr(module, "Detail", _refuse)
+    source, program = tmp_path / "ends.c", tmp_path / "ends"
+    source.write_text(LEADER_ENDS_FIRST)
+    subprocess.run(["gcc", "-pthread", "-o", program, source], check=True)
+    recorded = bpfrig.under_bpf([str(program)], tmp_path)
+    meta = bpfrig.meta(recorded)
+    assert meta["detail"] == detail
+    reading = READER.read(recorded.files, Options())
+    assert reading.losses == []
+    getppid = bpfrig.NUMBERS["x86_64"]["getppid"]
+    assert sum(count.calls for key, count in reading.calls.items() if key.nr == getppid) == 50
+    events = {row[1]: sum(row[2:]) for row in meta["event_counts"]}
+    assert events["sched_process_exit"] == 2
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("detail", ["full", "counting"])
+def test_a_stranger_with_a_number_of_before_is_not_followed(
+    detail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("bpf", "tracefs")
+    last = Path("/proc/sys/kernel/ns_last_pid")
+    if not last.exists():
+        pytest.skip("the kernel lets nobody choose the next pid (CONFIG_CHECKPOINT_RESTORE)")
+    if detail == "counting":
+        monkeypatch.setattr(module, "Detail", _refuse)
+    getppid = bpfrig.NUMBERS["x86_64"]["getppid"]
+    told = tmp_path / "pid"
+    script = f"/bin/true & echo $! > {told}.new; wait; mv {told}.new {told}; sleep 1"
+    follows = bpfrig.fork_at_gate(["sh", "-c", script])
+    collector = Bpf(wishes=Wishes(events=False))
+    collector.start(Scope(pids=(follows,), gate=follows), tmp_path)
+    os.kill(follows, signal.SIGCONT)
+    while not told.exists():
+        time.sleep(0.01)
+    ended = int(told.read_text())
+    for _ in range(50):  # another process may be quicker
+        last.write_text(str(ended - 1))
+        stranger = os.fork()
+        if not stranger:
+            for _ in range(30):
+                os.getppid()
+            os._exit(0)
+        os.waitpid(stranger, 0)
+        if stranger == ended:
+            break
+    os.waitpid(follows, 0)
+    reading = READER.read(collector.stop().files, Options())
+    assert stranger == ended
+    assert reading.losses == []
+    # The shell's own.
+    assert sum(count.calls for key, count in reading.calls.items() if key.nr == getppid) == 1
 
 
 @pytest.mark.root

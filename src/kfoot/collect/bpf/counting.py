@@ -35,7 +35,7 @@ from kfoot.collect.bpf.wishes import Wishes
 from kfoot.readers.reading import Loss
 
 _PROGRAMS = ("on_fork", "on_exec", "on_task_exit", "on_exit", "on_enter")
-_PROCESS = struct.Struct("<II16s")
+_PROCESS = struct.Struct("<I16s")
 _KEY = struct.Struct("<IIHH")
 _SETTINGS = struct.Struct("<II")
 
@@ -72,7 +72,7 @@ class Counting:
         if scope.gate is None:
             roots += descendants(roots)
         for pid in roots:
-            value = _PROCESS.pack(0, 0, b"")
+            value = _PROCESS.pack(0, b"")
             libbpf.update(library, loaded.map("processes"), struct.pack("<I", pid), value)
         (folder / "records").write_bytes(RECORDS_MAGIC)
         self._counters = Counters(library, loaded, self._events, depth=True)
@@ -137,7 +137,7 @@ class Counting:
         fd = self._object.map("processes")
         for keys, values, n in libbpf.batches(self._library, fd, 4, _PROCESS.size):
             rows = _PROCESS.iter_unpack(values[: n * _PROCESS.size])
-            for (pid,), (ended, _, comm) in zip(struct.iter_unpack("<I", keys), rows, strict=True):
+            for (pid,), (ended, comm) in zip(struct.iter_unpack("<I", keys), rows, strict=True):
                 found[pid] = (ended, comm.partition(b"\0")[0].decode("utf-8", "replace"))
         return found
 

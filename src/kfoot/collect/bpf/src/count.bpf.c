@@ -19,9 +19,12 @@ const volatile struct {
 	u32 whole; /* every process is followed */
 } settings = {};
 
+/* A thread's end is its number's; the other threads of its process go on, and the kernel with it
+ * for a while. A number that is given to a stranger is no longer followed. */
+enum ended { RUNNING, ENDED, REUSED };
+
 struct process {
-	u32 ended;
-	u32 threads;
+	u32 ended; /* enum ended */
 	char comm[16];
 };
 struct {
@@ -98,7 +101,7 @@ static __always_inline struct process *followed(u32 pid)
 	struct process *known = bpf_map_lookup_elem(&processes, &pid), fresh = {};
 
 	if (known || !settings.whole || !pid)
-		return known && !known->ended ? known : 0;
+		return known && known->ended != REUSED ? known : 0;
 	bpf_get_current_comm(fresh.comm, sizeof(fresh.comm));
 	bpf_map_update_elem(&processes, &pid, &fresh, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&processes, &pid);
@@ -176,10 +179,15 @@ int on_fork(void *ctx)
 	u32 pid = bpf_get_current_pid_tgid() >> 32, child = 0;
 	struct process fresh = {};
 
-	if (!followed(pid))
-		return 0;
 	/* A thread's number, too: no process has it while the thread lives. */
 	bpf_probe_read_kernel(&child, sizeof(child), ctx + settings.child);
+	if (!followed(pid)) {
+		struct process *before = bpf_map_lookup_elem(&processes, &child);
+
+		if (before)
+			before->ended = REUSED;
+		return 0;
+	}
 	bpf_get_current_comm(fresh.comm, sizeof(fresh.comm));
 	if (bpf_map_update_elem(&processes, &child, &fresh, 0))
 		note(STAT_LOST_TASK);
@@ -209,7 +217,7 @@ int on_task_exit(void *ctx)
 		bpf_map_delete_elem(&insides, &tid);
 	}
 	if (known)
-		known->ended = 1;
+		known->ended = ENDED;
 	return 0;
 }
 
