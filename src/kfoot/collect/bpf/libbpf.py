@@ -64,11 +64,18 @@ _vsnprintf = ctypes.CDLL(None).vsnprintf
 _vsnprintf.argtypes = [_pointer, _size, _string, _pointer]
 
 
+_ENOTSUPP = 524
+"""The kernel's own (include/linux/errno.h), which the C library has no words for."""
+
+
 class BpfError(Exception):
     """A call into libbpf or the kernel failed."""
 
     def __init__(self, what: str, number: int):
-        super().__init__(f"{what}: {os.strerror(number)}")
+        why = os.strerror(number)
+        if number == _ENOTSUPP:
+            why = "its compiler lacks one of their instructions (ENOTSUPP; arm64 before 5.18)"
+        super().__init__(f"{what}: {why}")
         self.number = number
 
 
