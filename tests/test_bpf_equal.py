@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import bpfrig
+from kfoot.collect.bpf import recording
+from kfoot.collect.bpf.probe import object_file
 from kfoot.readers.base import Options
 from kfoot.readers.bpf import READER
 from needs import needs
@@ -137,6 +139,29 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_equal_to_strace(name: str, tmp_path: Path) -> None:
     needs("bpf", "strace", "headers")
+    equal(name, tmp_path)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("programs", ["detail_plain", "detail_older"])
+@pytest.mark.parametrize("name", ["files", "sockets", "spawned"])
+def test_programs_for_older_kernels_are_equal_too(
+    name: str, programs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("bpf", "strace", "headers")
+    loaded: list[str] = []
+
+    def chosen(program: str, arch: str) -> Path:
+        loaded.append(programs if program.startswith("detail") else program)
+        return object_file(loaded[-1], arch)
+
+    monkeypatch.setattr(recording, "object_file", chosen)
+    equal(name, tmp_path)
+    assert loaded == ["events", programs]
+
+
+def equal(name: str, tmp_path: Path) -> None:
+    """A program makes the same calls under bpf as under strace."""
     env = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
     here = tmp_path / "cwd"
     here.mkdir()

@@ -10,7 +10,7 @@ from enum import IntEnum
 from kfoot.collect.bpf.roles import table
 
 FORMAT = 1
-_CONFIG = struct.Struct("<Q5I4s")
+_CONFIG = struct.Struct("<Q6I8s")
 SCOPE = struct.Struct("<QIIIiQQII")
 """struct scope: cgroup id and depth, adopt, next image, tasks alive; what the kernel fills in."""
 COMBINATION = struct.Struct("<IIIIHH")
@@ -90,6 +90,8 @@ class Config:
     """Combinations in all; the maps' size."""
     wake: int = 1 << 21
     """Bytes from one processor that wake the reader."""
+    processors: int = 1
+    """That there can be."""
 
     def pack(self, abis: tuple[str | None, ...]) -> bytes:
         """The bytes of .rodata for a kernel with these ABIs."""
@@ -100,6 +102,7 @@ class Config:
             self.named,
             self.slots,
             self.wake,
+            self.processors,
             b"%ps",
         )
         return head + b"".join(table(abi) for abi in (*abis, None))

@@ -64,7 +64,7 @@ _vsnprintf = ctypes.CDLL(None).vsnprintf
 _vsnprintf.argtypes = [_pointer, _size, _string, _pointer]
 
 
-_ENOTSUPP = 524
+ENOTSUPP = 524
 """The kernel's own (include/linux/errno.h), which the C library has no words for."""
 
 
@@ -73,8 +73,8 @@ class BpfError(Exception):
 
     def __init__(self, what: str, number: int):
         why = os.strerror(number)
-        if number == _ENOTSUPP:
-            why = "its compiler lacks one of their instructions (ENOTSUPP; arm64 before 5.18)"
+        if number == ENOTSUPP:
+            why = "its compiler lacks one of their instructions (ENOTSUPP)"
         super().__init__(f"{what}: {why}")
         self.number = number
 

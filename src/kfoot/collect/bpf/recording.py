@@ -68,12 +68,9 @@ class Detail:
             sequence=wishes.sequence,
             slots=wishes.slots,
             wake=wishes.ring_bytes // 8 // self._library.cpus,
+            processors=self._library.cpus,
         )
-        self._templates = libbpf.Object(self._library, object_file("events", self._arch))
-        casts = b"\0bpf_rdonly_cast\0" in BTF.read_bytes()
-        self._object = libbpf.Object(
-            self._library, object_file("detail" if casts else "detail_plain", self._arch)
-        )
+        self._opened: list[libbpf.Object] = []
         self._counters: Counters | None = None
         self._sink: BinaryIO | None = None
         self._ring: Ring | None = None
@@ -86,15 +83,30 @@ class Detail:
             raise
 
     def _load(self) -> None:
-        templates, loaded = self._templates, self._object
+        templates = self._open("events")
         templates.resize("events", max(1, len(self._events)))
         templates.load()
         self._counters = Counters(
             self._library, templates, self._events, depth=self._arch == "x86_64"
         )
+        casts = b"\0bpf_rdonly_cast\0" in BTF.read_bytes()
+        try:
+            self._load_programs("detail" if casts else "detail_plain", templates)
+        except BpfError as error:
+            if casts or error.number != libbpf.ENOTSUPP:
+                raise
+            self._opened.pop().close()
+            self._load_programs("detail_older", templates)
+
+    def _open(self, program: str) -> libbpf.Object:
+        self._opened.append(libbpf.Object(self._library, object_file(program, self._arch)))
+        return self._opened[-1]
+
+    def _load_programs(self, program: str, templates: libbpf.Object) -> None:
+        self._object = loaded = self._open(program)
+        config = self._config
         for name in ("tasks", "processors", ".data"):
             loaded.share(name, templates)
-        config = self._config
         loaded.set(".rodata", config.pack(self._abis))
         for name, entries in (
             ("shapes", config.slots),
@@ -201,8 +213,8 @@ class Detail:
     def close(self) -> None:
         if self._counters is not None:
             self._counters.close()
-        self._object.close()
-        self._templates.close()
+        for opened in reversed(self._opened):
+            opened.close()
         if self._ring is not None:
             self._ring.stop()
         if self._sink is not None:

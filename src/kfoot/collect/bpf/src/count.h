@@ -96,7 +96,7 @@ static __always_inline struct combination combination_of(struct task_state *stat
 	};
 
 	if (*(volatile u32 *)&next_slot < limit)
-		fresh.slot = __sync_fetch_and_add(&next_slot, 1);
+		fresh.slot = NUMBER(next_slot, slot);
 	if (fresh.slot >= config.slots)
 		fresh.slot = NONE;
 	return fresh;
@@ -111,7 +111,7 @@ static __always_inline void insert_shape(struct task_state *state, struct found 
 	found->owed = OWED_FRESH;
 	if (*(volatile u32 *)&next_shape >= limit)
 		return; /* no room: described again and again */
-	fresh.id = found->shape = __sync_fetch_and_add(&next_shape, 1);
+	fresh.id = found->shape = NUMBER(next_shape, shape);
 	fresh.first = combination_of(state, found, error, limit);
 	if (!bpf_map_update_elem(&shapes, &found->shape_key, &fresh, BPF_NOEXIST)) {
 		found->slot = fresh.first.slot;

@@ -304,7 +304,7 @@ int on_newtask(u64 *ctx)
 	fresh->follow = FOLLOW;
 	fresh->image = state->image;
 	if (child->tgid != current->tgid)
-		fresh->image = __sync_fetch_and_add(&scope.next_image, 1);
+		fresh->image = IMAGE();
 	start_record(s, state, RECORD_FORK, 0);
 	s->call.other = child->pid;
 	s->call.other2 = child->tgid;
@@ -328,7 +328,7 @@ int on_exec(u64 *ctx)
 	if (!state || !s)
 		return 0;
 	state->before = state->image;
-	state->image = __sync_fetch_and_add(&scope.next_image, 1);
+	state->image = IMAGE();
 	state->named = 0;
 	start_record(s, state, RECORD_EXEC, 0);
 	s->call.other = state->before;

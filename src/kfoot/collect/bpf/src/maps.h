@@ -8,8 +8,6 @@
 #define DATA_MAX 16384 /* a power of two */
 #define LEVELS 128
 
-const volatile struct config config = {};
-
 /* Whether the kernel has bpf_rdonly_cast (6.2). One that has not is not to find it named: before
  * 5.17 it refuses what it does not know even where that is never reached. */
 #ifdef WITHOUT_CASTS

@@ -37,7 +37,8 @@ struct config {
 	u32 named;	  /* combinations a task may have that tell single files apart */
 	u32 slots;	  /* combinations in all */
 	u32 wake;	  /* bytes from one processor that wake the reader */
-	char symbol[4];	  /* "%ps" */
+	u32 processors;	  /* that there can be */
+	char symbol[8];	  /* "%ps" */
 	struct role roles[ABIS * NUMBERS];
 };
 

@@ -5,6 +5,10 @@
 
 #include "shared.h"
 
+const volatile struct config config = {};
+
+#include "numbers.h"
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, STATS);
@@ -88,7 +92,7 @@ static __always_inline struct task_state *take_state(struct task *task)
 	if (state || task->state == NONE)
 		return state;
 	if (bpf_map_pop_elem(&given_back, &number))
-		number = 1 + __sync_fetch_and_add(&next_state, 1);
+		number = 1 + NUMBER(next_state, state);
 	state = state_of(number);
 	task->state = state ? number : NONE;
 	if (!state) {

@@ -194,7 +194,7 @@ static __always_inline struct task *adopt(struct task_struct *current)
 	}
 	image = bpf_map_lookup_elem(&images, &pid);
 	if (!image) {
-		fresh = __sync_fetch_and_add(&scope.next_image, 1);
+		fresh = IMAGE();
 		bpf_map_update_elem(&images, &pid, &fresh, BPF_NOEXIST);
 		image = bpf_map_lookup_elem(&images, &pid);
 	}
