@@ -220,6 +220,21 @@ def test_pages_that_are_not_in_order_are_gone_through_beforehand(
         assert seen == [False, True]
 
 
+def test_pages_that_are_not_in_memory(module: ModuleType, tmp_path: Path) -> None:
+    """Looking for pages leaves none of them there; they are read all the same."""
+    made = b"".join(calls_of_one(PAGE, 4000))
+    path = tmp_path / "cpu0.pages"
+    path.write_bytes(made)
+    plan = Plan(PageFormat(page=PAGE), FORMATS, ioctl=16)
+    expected = plain(ring_buffer.scan([Stream(0, lambda: [made])], plan))
+    for window in (PAGE, 64 << 10):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        stream = Stream(0, lambda: [made], (path, 0, len(made)))
+        assert plain(ring_native.scan(module, [stream], plan, None, 2, window)) == expected
+
+
 def test_a_file_that_is_cut_meanwhile_is_an_error(module: ModuleType, tmp_path: Path) -> None:
     made = b"".join(calls_of_one(PAGE, 40))
     path = tmp_path / "cpu0.pages"
@@ -248,7 +263,8 @@ def test_a_reading_can_be_left_in_the_middle(module: ModuleType, tmp_path: Path)
         ring_native.scan(module, [stream], plan, interrupted, 3, PAGE)
     for steps in range(4):
         with path.open("rb") as file:
-            ring = ring_native._ring(module, [(file.fileno(), 0, len(made))], plan, False, 3, PAGE)
+            files = [(file.fileno(), file.fileno(), 0, len(made))]
+            ring = ring_native._ring(module, files, plan, False, 3, PAGE)
             for _ in range(steps):
                 assert ring.step()
             with pytest.raises(ValueError, match="not at the end"):

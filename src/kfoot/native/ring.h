@@ -33,7 +33,7 @@ struct damage {
  * where some do not, all are looked at beforehand and `start` has what they are to be.
  */
 struct stream {
-	int fd;
+	int fd, stamps; /* two open files: what is read here and there is not to disturb reading ahead */
 	uint64_t offset, size;
 	size_t pages;
 	uint64_t *start; /* NULL: as the pages say */

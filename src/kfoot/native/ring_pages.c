@@ -1,7 +1,10 @@
 /* The pages of the ring buffer in their files: see struct stream and struct pages. */
+#define _GNU_SOURCE
 #include "ring_page.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define AT_ONCE (256 << 10) /* bytes */
@@ -69,6 +72,30 @@ bool pages_read(struct pages *pages, const struct stream *stream, const struct r
 	return false;
 }
 
+/*
+ * Eight bytes somewhere in a file, as if nobody had looked: a page that was not in memory does not
+ * stay there, else the kernel, reading ahead, would find it in its way and go on in small pieces.
+ */
+static bool read_stamp(int fd, uint8_t *stamp, uint64_t offset)
+{
+	bool absent = false;
+
+#ifdef RWF_NOWAIT
+	struct iovec to = {.iov_base = stamp, .iov_len = sizeof(uint64_t)};
+	ssize_t n = preadv2(fd, &to, 1, (off_t)offset, RWF_NOWAIT);
+
+	if (n == sizeof(uint64_t))
+		return true;
+	absent = n < 0 && errno == EAGAIN;
+#endif
+	bool fine = read_all(fd, stamp, sizeof(uint64_t), offset);
+	long page = sysconf(_SC_PAGESIZE);
+
+	if (fine && absent && page > 0)
+		posix_fadvise(fd, (off_t)(offset - offset % page), page, POSIX_FADV_DONTNEED);
+	return fine;
+}
+
 /* The time of a page. */
 static uint64_t stamp_of(const struct stream *stream, struct pages *pages,
 			 const struct ring_plan *plan, size_t k)
@@ -77,7 +104,7 @@ static uint64_t stamp_of(const struct stream *stream, struct pages *pages,
 
 	if (stream->start)
 		return stream->start[k];
-	if (!read_all(stream->fd, stamp, sizeof stamp, stream->offset + (uint64_t)k * plan->page))
+	if (!read_stamp(stream->stamps, stamp, stream->offset + (uint64_t)k * plan->page))
 		unreadable(pages);
 	return word_at(stamp);
 }

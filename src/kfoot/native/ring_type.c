@@ -142,8 +142,8 @@ static bool open_streams(Ring *self, PyObject *streams)
 		struct stream *stream = &self->streams[i];
 		unsigned long long offset, size;
 
-		if (!PyArg_ParseTuple(PyList_GetItem(streams, i), "iKK", &stream->fd, &offset,
-				      &size))
+		if (!PyArg_ParseTuple(PyList_GetItem(streams, i), "iiKK", &stream->fd,
+				      &stream->stamps, &offset, &size))
 			return false;
 		stream->offset = offset;
 		stream->size = size;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +16,8 @@ from kfoot.readers.ring_buffer import NEVER_NS, Calls, Plan, Stream, life_of, li
 
 WINDOW = 4 << 20
 """Bytes of pages one thread takes at a time: the bound of what waits for its order."""
+_MOST_TWICE = 256
+"""Files that are opened twice: a process may have a thousand open (RLIMIT_NOFILE)."""
 _HALF = 1 << 31
 """Of the task numbers a record can hold."""
 
@@ -45,7 +47,7 @@ def scan(
         for indexed in (False, True):
             ring = _ring(module, files, plan, indexed, threads or threads_here(), window)
             stack.callback(ring.stop)
-            found = _counts(ring, streams, plan, sum(size for _, _, size in files), progress)
+            found = _counts(ring, streams, plan, sum(file[-1] for file in files), progress)
             if found is not None:
                 return found
     raise AssertionError("pages that are in order are not")
@@ -84,7 +86,7 @@ def _counts(
 
 def _ring(
     module: ModuleType,
-    files: list[tuple[int, int, int]],
+    files: list[tuple[int, int, int, int]],
     plan: Plan,
     indexed: bool,
     threads: int,
@@ -118,9 +120,11 @@ def _field(field: Field | None) -> tuple[int, int, bool] | None:
     return None if field is None else (field.offset, field.size, field.signed)
 
 
-def _files(stack: ExitStack, streams: list[Stream]) -> list[tuple[int, int, int]]:
-    """(descriptor, offset, size) of all streams; what is compressed is unpacked side by side."""
-    contexts = [_file(stream) for stream in streams]
+def _files(stack: ExitStack, streams: list[Stream]) -> list[tuple[int, int, int, int]]:
+    """(descriptor, another one to look for pages, offset, size) of all streams; what is compressed
+    is unpacked side by side."""
+    twice = len(streams) <= _MOST_TWICE
+    contexts = [_file(stream, twice) for stream in streams]
     if all(stream.region is not None for stream in streams):
         return [stack.enter_context(context) for context in contexts]
     from concurrent.futures import ThreadPoolExecutor
@@ -130,16 +134,16 @@ def _files(stack: ExitStack, streams: list[Stream]) -> list[tuple[int, int, int]
 
 
 @contextmanager
-def _file(stream: Stream) -> Iterator[tuple[int, int, int]]:
+def _file(stream: Stream, twice: bool) -> Iterator[tuple[int, int, int, int]]:
     """The file's own pages, or those unpacked into a file without a name."""
     if stream.region is not None:
         path, offset, size = stream.region
-        with path.open("rb") as file:
-            yield file.fileno(), offset, size
+        with path.open("rb") as file, path.open("rb") if twice else nullcontext(file) as other:
+            yield file.fileno(), other.fileno(), offset, size
         return
     import tempfile
 
     with tempfile.TemporaryFile(prefix="kfoot-") as unpacked:
         size = sum(unpacked.write(block) for block in stream.blocks())
         unpacked.flush()
-        yield unpacked.fileno(), 0, size
+        yield unpacked.fileno(), unpacked.fileno(), 0, size
