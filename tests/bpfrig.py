@@ -22,6 +22,7 @@ from kfoot.collect.base import Recorded, Scope
 from kfoot.collect.bpf.collector import Bpf
 from kfoot.collect.bpf.ring import Heard
 from kfoot.collect.bpf.wishes import Wishes
+from kfoot.collect.supervise import make_room_to_exec
 from kfoot.readers import bpf_records as raw
 
 HEADERS = {
@@ -88,6 +89,7 @@ def fork_at_gate(
             os.close(nothing)
             if cwd is not None:
                 os.chdir(cwd)
+            make_room_to_exec()
             os.kill(os.getpid(), signal.SIGSTOP)
             os.execve(path, argv, os.environ if env is None else env)
         finally:

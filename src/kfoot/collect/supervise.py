@@ -193,6 +193,7 @@ class Workload:
             argv = [os.fsencode(word) for word in self.argv]
             env = {os.fsencode(k): os.fsencode(v) for k, v in self.env.items()}
             path = os.fsencode(self.program.path)
+            make_room_to_exec()
             os.kill(os.getpid(), signal.SIGSTOP)
             try:
                 os.execve(path, argv, env)
@@ -307,6 +308,17 @@ class Workload:
                 pass
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
             self._mask = None
+
+
+_held: list[bytes] = []
+
+
+def make_room_to_exec() -> None:
+    """Have memory that what ``os.execve`` makes of its arguments will fit into: asked for behind
+    the gate, it would be a call (mmap or brk) of the recorded command's."""
+    small = [bytes(400) for _ in range(2000)]
+    bytes(100_000)
+    _held.append(small.pop())  # keeps the others' memory from being given back
 
 
 def _restore_signals(mask: set[int | signal.Signals]) -> None:
