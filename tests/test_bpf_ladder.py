@@ -13,7 +13,7 @@ import pytest
 
 import bpfrig
 import kfoot
-from kfoot.collect.base import Scope
+from kfoot.collect.base import Recorded, Scope
 from kfoot.collect.bpf import collector as module
 from kfoot.collect.bpf import libbpf, probe
 from kfoot.collect.bpf.collector import Bpf
@@ -113,6 +113,40 @@ def test_threads_go_on_when_their_leader_has_ended(
     assert events["sched_process_exit"] == 2
 
 
+def _a_stranger_gets(number: int, last: Path) -> bool:
+    """Have processes call getppid until one is given ``number``; whether one was."""
+    for _ in range(50):  # another process may be quicker
+        last.write_text(str(number - 1))
+        stranger = os.fork()
+        if not stranger:
+            for _ in range(30):
+                os.getppid()
+            os._exit(0)
+        os.waitpid(stranger, 0)
+        if stranger == number:
+            return True
+    return False
+
+
+def _recorded_beside_a_stranger(folder: Path, last: Path) -> Recorded | None:
+    """Record a shell while a stranger has the number of its ended child.
+
+    None where somebody else's process, which lives on, was given that number first.
+    """
+    told = folder / "pid"
+    script = f"/bin/true & echo $! > {told}.new; wait; mv {told}.new {told}; sleep 1"
+    follows = bpfrig.fork_at_gate(["sh", "-c", script])
+    collector = Bpf(wishes=Wishes(events=False))
+    collector.start(Scope(pids=(follows,), gate=follows), folder)
+    os.kill(follows, signal.SIGCONT)
+    while not told.exists():
+        time.sleep(0.01)
+    given = _a_stranger_gets(int(told.read_text()), last)
+    os.waitpid(follows, 0)
+    recorded = collector.stop()
+    return recorded if given else None
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("detail", ["full", "counting"])
 def test_a_stranger_with_a_number_of_before_is_not_followed(
@@ -125,28 +159,15 @@ def test_a_stranger_with_a_number_of_before_is_not_followed(
     if detail == "counting":
         monkeypatch.setattr(module, "Detail", _refuse)
     getppid = bpfrig.NUMBERS["x86_64"]["getppid"]
-    told = tmp_path / "pid"
-    script = f"/bin/true & echo $! > {told}.new; wait; mv {told}.new {told}; sleep 1"
-    follows = bpfrig.fork_at_gate(["sh", "-c", script])
-    collector = Bpf(wishes=Wishes(events=False))
-    collector.start(Scope(pids=(follows,), gate=follows), tmp_path)
-    os.kill(follows, signal.SIGCONT)
-    while not told.exists():
-        time.sleep(0.01)
-    ended = int(told.read_text())
-    for _ in range(50):  # another process may be quicker
-        last.write_text(str(ended - 1))
-        stranger = os.fork()
-        if not stranger:
-            for _ in range(30):
-                os.getppid()
-            os._exit(0)
-        os.waitpid(stranger, 0)
-        if stranger == ended:
+    for attempt in range(10):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        recorded = _recorded_beside_a_stranger(folder, last)
+        if recorded:
             break
-    os.waitpid(follows, 0)
-    reading = READER.read(collector.stop().files, Options())
-    assert stranger == ended
+    else:
+        pytest.fail("no stranger was given the number of an ended process, ten times")
+    reading = READER.read(recorded.files, Options())
     assert reading.losses == []
     # The shell's own.
     assert sum(count.calls for key, count in reading.calls.items() if key.nr == getppid) == 1
