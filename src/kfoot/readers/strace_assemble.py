@@ -9,20 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from sys import intern
 from typing import Protocol
 
 from kfoot.readers.base import Options
 from kfoot.readers.descriptors import NOTHING, Acted, Descriptors, Ended
-from kfoot.readers.reading import (
-    CallCount,
-    CallKey,
-    Facts,
-    Loss,
-    Reading,
-    Request,
-    Step,
-)
+from kfoot.readers.reading import CallCount, CallKey, Facts, Loss, Reading
 from kfoot.readers.strace_args import FD, number
 from kfoot.readers.strace_clock import Clock, nanoseconds
 from kfoot.readers.strace_line import (
@@ -37,7 +28,9 @@ from kfoot.readers.strace_line import (
 )
 from kfoot.readers.strace_objects import Objects
 from kfoot.readers.strace_process import Pending, Thread, Tree, pidfd
-from kfoot.readers.syscall_roles import EXECS, FD_FIRST, FORKS, ONLY_32_BIT
+from kfoot.readers.strace_routes import PLAIN, TREE, routes
+from kfoot.readers.strace_tally import Count, Key, Tally
+from kfoot.readers.syscall_roles import EXECS, FORKS
 
 NAME = "strace"
 SAMPLES = 5
@@ -62,53 +55,6 @@ _SUMMARY = re.compile(
 """The table that -C prints behind the lines: it counts the same calls once more."""
 _UNFINISHED = " <unfinished ...>"
 _DETACHED = " <detached ...>"
-_NUMBERED = re.compile(r"syscall_(0x[0-9a-f]{1,16}|\d{1,10})$")
-
-_PLAIN, _ACTS, _TREE = 1, 2, 3
-_TELLS = {
-    "close",
-    "ioctl",
-    "dup",
-    "dup2",
-    "dup3",
-    "fcntl",
-    "fcntl64",
-    "accept",
-    "accept4",
-    "bind",
-    "connect",
-    "sendmsg",
-    "sendmmsg",
-    "recvmsg",
-    "recvmmsg",
-    "recvmmsg_time64",
-    "fstat",
-    "fstat64",
-    "oldfstat",
-    "pidfd_getfd",
-    "fsmount",
-    "signalfd",
-    "signalfd4",
-    "getdents",
-    "getdents64",
-    "fchdir",
-}
-"""Calls on a descriptor that change or tell more than the descriptor."""
-
-
-class _Count:
-    """How often one combination happened, and how long it took."""
-
-    __slots__ = ("calls", "key", "ns")
-
-    def __init__(self, key: _Key):
-        self.key = key
-        self.calls = 0
-        self.ns: int | None = None
-
-
-_Key = tuple[int, str | None, str | None, str, str, int | None, int | None, Request | None]
-"""process, abi, number as text, name, outcome, object, object2, request."""
 
 
 class Closed(Protocol):
@@ -128,20 +74,16 @@ class Assembler:
         self.options = options
         self.objects = Objects()
         self.tree = Tree()
+        self.tally = Tally(self.tree, options.max_steps)
         self.losses: list[Loss] = []
         self.unparsed = 0
         self.samples: list[tuple[int, str]] = []
         self.line = 0
         self._descriptors = Descriptors(self.objects, options.arch)
-        self._routes: dict[str, int] = dict.fromkeys(self._descriptors.names(), _ACTS)
-        self._routes |= dict.fromkeys(FD_FIRST - _TELLS, _PLAIN)
-        self._routes |= dict.fromkeys(FORKS | EXECS | {"unshare"}, _TREE)
+        self._routes = routes(self._descriptors.names())
         self._call = Ended()
         """One for all calls: it lives no longer than its handling."""
         self._tokens: dict[str, int] = {}
-        self._counts: dict[_Key, _Count] = {}
-        self._steps: list[tuple[_Count, str, list[int]]] = []
-        self._steps_cut = 0
         self._partial: list[str] = []
         self._partial_line = 0
         self._clock = Clock(options.until_s)
@@ -307,39 +249,24 @@ class Assembler:
         error: str | None,
         ns: int | None,
         nr: str | None,
-    ) -> _Count:
+    ) -> Count:
         """A call ended: say what it acted on, count it, keep the step."""
         outcome = error or ("never" if result == "?" else "ok")
         acted = self._acted(thread, name, args, result, decoration, outcome)
         key = (thread.process, thread.abi, nr, name, outcome, *acted)
-        count = self._counts.get(key) or self._new(key)
-        count.calls += 1
-        if ns is not None:
-            count.ns = (count.ns or 0) + ns
-        if thread.last is count:
-            self._steps[thread.step][2][0] += 1
-        elif len(self._steps) < self.options.max_steps:
-            self._step(thread, count)
-        else:
-            thread.last = None
-            self._steps_cut += 1
-        if self._routes.get(name) == _TREE:
+        count = self.tally.counts.get(key) or self._new(key)
+        self.tally.add(thread, count, ns)
+        if self._routes.get(name) == TREE:
             self._change(thread, name, args, result, outcome)
         thread.fresh = False
         thread.seen = True
         return count
 
-    def _new(self, key: _Key) -> _Count:
+    def _new(self, key: Key) -> Count:
         """The count of a combination that was not seen before."""
-        key = (*key[:3], intern(key[3]), intern(key[4]), *key[5:])
-        count = self._counts[key] = _Count(key)
-        self.tree.full |= len(self._counts) > COMBINATIONS
+        count = self.tally.new(key)
+        self.tree.full |= len(self.tally.counts) > COMBINATIONS
         return count
-
-    def _step(self, thread: Thread, count: _Count) -> None:
-        """The thread's next step in the order."""
-        thread.last, thread.step = count, len(self._steps)
-        self._steps.append((count, thread.tid or "0", [1]))
 
     def _acted(
         self,
@@ -354,7 +281,7 @@ class Assembler:
         route = self._routes.get(name)
         if route is None:
             return NOTHING
-        if route != _PLAIN:
+        if route != PLAIN:
             return self._act(thread, name, args, result, decoration, outcome)
         if name == "io_uring_enter" and outcome == "ok":
             self._ring_work += number(result) or 0
@@ -436,42 +363,7 @@ class Assembler:
             losses.append(Loss("detached", "tasks strace was detached from", self._detached))
         if self.objects.beyond:
             losses.append(Loss("cut", "objects not told apart", self.objects.beyond))
-        calls: dict[CallKey, CallCount] = {}
-        stepped = {id(count): count.key for count, _, _ in self._steps}
-        keys = {number: self._call_key(key) for number, key in stepped.items()}
-        names = set()
-        while self._counts:
-            bare, count = self._counts.popitem()
-            names.add(bare[3])
-            if not count.calls:
-                continue
-            row = calls.setdefault(keys.get(id(count)) or self._call_key(bare), CallCount())
-            row.calls += count.calls
-            if count.ns is not None:
-                row.time_ns = (row.time_ns or 0) + count.ns
-        calls = dict(reversed(calls.items()))
-        names |= self._add_repeats(calls)
-        narrow = self._narrow(calls) if not names.isdisjoint(ONLY_32_BIT) else {}
-        if narrow:
-            calls = {self._with_abi(key, narrow): row for key, row in calls.items()}
-        steps = []
-        for count, tid, times in self._steps:
-            key = self._with_abi(keys[id(count)], narrow)
-            steps.append(
-                Step(
-                    key.process,
-                    int(tid),
-                    key.name,
-                    key.nr,
-                    key.abi,
-                    key.object,
-                    key.request,
-                    key.outcome,
-                    times[0],
-                )
-            )
-        for process, abi in narrow.items():
-            self.tree.processes[process].abi = abi
+        calls, steps = self.tally.result(self.options.arch, self._add_repeats)
         return Reading(
             format=NAME,
             source=source,
@@ -479,7 +371,7 @@ class Assembler:
             objects=self.objects.rows,
             calls=calls,
             steps=steps,
-            steps_cut=self._steps_cut,
+            steps_cut=self.tally.steps_cut,
             losses=losses,
             unparsed=self.unparsed,
             samples=self.samples,
@@ -492,24 +384,3 @@ class Assembler:
     def _add_repeats(self, calls: dict[CallKey, CallCount]) -> set[str]:
         """Calls counted elsewhere (see ``strace_native``), and their names; none here."""
         return set()
-
-    def _call_key(self, key: _Key) -> CallKey:
-        process, abi, nr, name, outcome, index, index2, request = key
-        process = self.tree.first(process)
-        bare = _NUMBERED.match(name) if name.startswith("syscall_") else None
-        value = number(nr) if nr is not None else number(bare[1]) if bare else None
-        return CallKey(process, abi, value, None if bare else name, outcome, index, index2, request)
-
-    def _narrow(self, calls: dict[CallKey, CallCount]) -> dict[int, str]:
-        """Images that are 32-bit, though strace did not say so (with -o it is silent unless told
-        otherwise): they make calls that no 64-bit ABI has."""
-        abi = {"x86_64": "i386", "aarch64": "arm", "arm64": "arm"}.get(self.options.arch or "")
-        if abi is None:
-            return {}
-        return {key.process: abi for key in calls if key.abi is None and key.name in ONLY_32_BIT}
-
-    @staticmethod
-    def _with_abi(key: CallKey, narrow: dict[int, str]) -> CallKey:
-        if key.abi is None and key.process in narrow:
-            return key._replace(abi=narrow[key.process])
-        return key

@@ -19,9 +19,11 @@ from kfoot.readers.files import BLOCK, LINE_LIMIT, Source
 from kfoot.readers.native import native, threads_here, whole_lines
 from kfoot.readers.reading import CallCount, CallKey, Request
 from kfoot.readers.strace_args import FD, descriptor
-from kfoot.readers.strace_assemble import _ACTS, _PLAIN, COMBINATIONS, Assembler, _Count, _Key
+from kfoot.readers.strace_assemble import COMBINATIONS, Assembler
 from kfoot.readers.strace_line import Style, style_of
 from kfoot.readers.strace_process import Thread
+from kfoot.readers.strace_routes import ACTS, PLAIN
+from kfoot.readers.strace_tally import Count, Key
 from kfoot.readers.syscall_roles import DIR_PATH, FORKS, PATH, TWO_PATHS
 
 NAME, FIRST, ARGS, OPENED, IOCTL, MMAP, EXEC, HANDED = range(8)
@@ -77,7 +79,7 @@ class Repeater(Assembler):
         super().__init__(options)
         self._style = style
         self._scan: Any = module.Strace(self._modes(), style.at, threads or threads_here())
-        self._ended: tuple[Thread, str, str, str, _Count] | None = None
+        self._ended: tuple[Thread, str, str, str, Count] | None = None
         self._threads: dict[int, Thread] = {}
         """The tasks the scanner knows, by pid column."""
         self._images: dict[tuple[int, str | None], int] = {}
@@ -95,8 +97,8 @@ class Repeater(Assembler):
     def _modes(self) -> dict[bytes, int]:
         modes = {}
         for name, route in self._routes.items():
-            mode = FIRST if route == _PLAIN else HANDED
-            if route == _ACTS:
+            mode = FIRST if route == PLAIN else HANDED
+            if route == ACTS:
                 if name in _FREE_PATHS or name in DIR_PATH or name in _WHOLE:
                     mode = ARGS
                 elif name in _OPENS or name in _COMMANDS:
@@ -156,7 +158,7 @@ class Repeater(Assembler):
     def _keep(self, thread: Thread, kind: _Kind) -> None:
         """A call the scanner counted is the thread's next step in the order."""
         key = (thread.process, thread.abi, *kind)
-        self._step(thread, self._counts.get(key) or self._new(key))
+        self.tally.step(thread, self.tally.counts.get(key) or self._new(key))
         self._tell_full()
 
     def _any(
@@ -180,15 +182,15 @@ class Repeater(Assembler):
         self._catch_up()
         self._release()
         cut, self.line = self._scan.end()
-        self._steps_cut += cut
+        self.tally.steps_cut += cut
 
     def _add_repeats(self, calls: dict[CallKey, CallCount]) -> set[str]:
         """The lines the scanner counted. There may be very many combinations of process and kind:
         what their keys have in common is worked out once."""
         if not self._kind_rows:
             return set()
-        heads = [self._call_key((*image, *self._kind_rows[0]))[:2] for image in self._images]
-        tails = [self._call_key((0, None, *kind))[2:] for kind in self._kind_rows]
+        heads = [self.tally.call_key((*image, *self._kind_rows[0]))[:2] for image in self._images]
+        tails = [self.tally.call_key((0, None, *kind))[2:] for kind in self._kind_rows]
         merge = len(set(heads)) < len(heads) or len(set(tails)) < len(tails)
         self._scan.counts(calls, heads, tails, CallKey, CallCount, merge)
         return {kind[1] for kind in self._kind_rows}
@@ -242,13 +244,13 @@ class Repeater(Assembler):
         for pid, folds, cut in steps:
             thread = self.tree.threads[_pid(pid)]
             if folds:
-                self._steps[thread.step][2][0] += folds
+                self.tally.again(thread, folds)
             if cut:
                 thread.last = None
 
     # --- what lines mean ---
 
-    def _new(self, key: _Key) -> _Count:
+    def _new(self, key: Key) -> Count:
         count = super()._new(key)
         image = self._images.setdefault(key[:2], len(self._images))
         found = self._scan.combination(image, self._kind(count.key[2:]))
@@ -265,13 +267,13 @@ class Repeater(Assembler):
         error: str | None,
         ns: int | None,
         nr: str | None,
-    ) -> _Count:
+    ) -> Count:
         count = super()._end(thread, name, args, result, decoration, error, ns, nr)
         self._ended = (thread, name, args, result, count)
         return count
 
     def _tell_full(self) -> None:
-        if not self._told_full and len(self._steps) >= self.options.max_steps:
+        if not self._told_full and self.tally.full:
             self._told_full = True
             self._scan.full()
 
@@ -294,7 +296,7 @@ class Repeater(Assembler):
             return
         last = thread.last
         kind = -1
-        if isinstance(last, _Count) and last.key[:2] == (thread.process, thread.abi):
+        if isinstance(last, Count) and last.key[:2] == (thread.process, thread.abi):
             kind = self._kind(last.key[2:])
         image = self._images.setdefault((thread.process, thread.abi), len(self._images))
         self._threads[pid] = thread
@@ -355,7 +357,7 @@ class Repeater(Assembler):
             return True
         if name == "execve":
             return kind[2] != "ok"
-        if route == _PLAIN:
+        if route == PLAIN:
             token = args.partition(",")[0]
             return token in self._tokens and token not in thread.files
         if name in ("mmap", "mmap2"):
