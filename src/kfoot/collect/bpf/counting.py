@@ -7,22 +7,18 @@ there is).
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import struct
-import time
 from pathlib import Path
-from typing import Any
 
 from kfoot.collect import tracefs
 from kfoot.collect.base import Scope
-from kfoot.collect.bpf import libbpf
+from kfoot.collect.bpf import libbpf, meta
 from kfoot.collect.bpf.events import Counters, available, tracefs_file
 from kfoot.collect.bpf.layout import (
     COUNT,
     COUNTS_MAGIC,
-    FORMAT,
     MACHINES,
     NONE,
     RECORDS_MAGIC,
@@ -50,15 +46,14 @@ class Counting:
             raise OSError("counting without BTF works in the initial pid namespace only")
         self.losses: list[Loss] = []
         self.folder: Path | None = None
-        self._machine = os.uname().machine
-        self._arch, self._abis = MACHINES[self._machine]
+        arch, _ = MACHINES[os.uname().machine]
         self._library = libbpf.Library()
         self.version = f"libbpf {self._library.version}"
         self._events = available() if wishes.events else []
-        self._object = libbpf.Object(self._library, object_file("count", self._arch))
+        self._object = libbpf.Object(self._library, object_file("count", arch))
         self._counters: Counters | None = None
         self._loaded = False
-        self._meta: dict[str, Any] = {}
+        self._meta: meta.Meta = {}
         self._child = _child_offset()
 
     def start(self, scope: Scope, folder: Path) -> None:
@@ -79,24 +74,17 @@ class Counting:
         for name in _PROGRAMS:
             loaded.attach(name)
         attached = self._counters.attach()
-        self._meta = {
-            "format": "kfoot-bpf",
-            "version": FORMAT,
-            "detail": self.detail,
-            "machine": self._machine,
-            "release": os.uname().release,
-            "abis": list(self._abis),
-            "marked": [],
-            "gate": scope.gate,
-            "first": 0,
-            "sequence": False,
-            "ns": time.clock_gettime_ns(time.CLOCK_MONOTONIC),
-            "events": attached,
-            "events_refused": [":".join(event) for event in self._counters.refused],
-            "finished": False,
-        }
         self.folder = folder
-        self._write_meta()
+        self._meta = meta.begun(
+            folder,
+            self._counters,
+            attached,
+            detail=self.detail,
+            marked=[],
+            gate=scope.gate,
+            first=0,
+            sequence=False,
+        )
 
     def alive(self) -> bool:
         """Whether followed processes are left."""
@@ -107,24 +95,16 @@ class Counting:
         assert self._counters is not None
         assert self.folder is not None
         self._object.detach()
-        meta = self._meta
-        meta["until_ns"] = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        meta["event_counts"] = [
-            [*event, *counts] for event, counts in sorted(self._counters.counts().items())
-        ]
-        processes = self._processes()
-        meta["marked"] = [[pid, pid] for pid in sorted(self._write_counts())]
-        meta["comms"] = {str(pid): comm for pid, (_, comm) in processes.items()}
-        meta["stats"] = {"lost_task": self._stat(Stat.LOST_TASK)}
-        try:
-            meta["interrupts_uncounted"] = self._counters.stop()
-        except libbpf.BpfError as error:
-            self.losses.append(Loss("detached", f"bpf: trace events: {error}", None))
-        if full := self._stat(Stat.FULL):
+        self.losses += meta.stopped(self._meta, self._counters)
+        lost, full = (self._stat(stat) for stat in (Stat.LOST_TASK, Stat.FULL))
+        self._meta["stats"] = {"lost_task": lost}
+        if full:
             self.losses.append(Loss("dropped", "bpf: calls the table had no room for", full))
-        meta["finished"] = True
-        self._write_meta()
-        return {"detail": self.detail, "events": meta["events"]}
+        self._meta["marked"] = [[pid, pid] for pid in sorted(self._write_counts())]
+        comms = {str(pid): comm for pid, (_, comm) in self._processes().items()}
+        self._meta["comms"] = comms
+        meta.finished(self.folder, self._meta)
+        return {"detail": self.detail, "events": self._meta["events"]}
 
     def close(self) -> None:
         if self._counters is not None:
@@ -161,15 +141,7 @@ class Counting:
         return pids
 
     def _stat(self, stat: Stat) -> int:
-        size = 8 * self._library.cpus
-        raw = libbpf.look_up(
-            self._library, self._object.map("stats"), struct.pack("<I", stat), size
-        )
-        return sum(struct.unpack(f"<{self._library.cpus}Q", raw)) if raw else 0
-
-    def _write_meta(self) -> None:
-        assert self.folder is not None
-        (self.folder / "meta.json").write_text(json.dumps(self._meta, indent=0) + "\n")
+        return libbpf.total(self._library, self._object.map("stats"), stat)
 
 
 def _child_offset() -> int:

@@ -18,7 +18,7 @@ from kfoot.collect.bpf.layout import (
 )
 
 CONTEXTS = ("task", "softirq", "hardirq", "nmi")
-"""In the order of enum context (src/events.bpf.c)."""
+"""In the order of enum context (src/interrupts.h)."""
 
 Event = tuple[str, str]
 """System and name."""

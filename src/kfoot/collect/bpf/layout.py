@@ -32,7 +32,7 @@ ROW = struct.Struct("<IIIHHQQ")
 """One row of the file ``counts``: image, shape, nr, error, ABI, calls, nanoseconds."""
 
 MARK = struct.pack("<I", 0x5CA1AB1E)
-"""Stands in the templates where an event's number goes (src/events.bpf.c)."""
+"""Stands in the templates where an event's number goes (src/templates.h)."""
 INTERRUPT_HARD = 1 << 29
 INTERRUPT_EXIT = 1 << 30
 

@@ -234,6 +234,12 @@ def look_up(library: Library, map_fd: int, key: bytes, size: int) -> bytes | Non
     return value.raw
 
 
+def total(library: Library, map_fd: int, index: int) -> int:
+    """One u64 of a per-CPU array, all CPUs together."""
+    raw = look_up(library, map_fd, struct.pack("<I", index), 8 * library.cpus)
+    return sum(struct.unpack(f"<{library.cpus}Q", raw)) if raw else 0
+
+
 def update(library: Library, map_fd: int, key: bytes, value: bytes) -> None:
     result = library.bpf_map_update_elem(
         map_fd,

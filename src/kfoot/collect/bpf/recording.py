@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import errno
-import json
 import mmap
 import os
 import struct
-import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from kfoot.collect.base import Scope
-from kfoot.collect.bpf import libbpf
+from kfoot.collect.bpf import libbpf, meta
 from kfoot.collect.bpf.events import SWITCH, Counters, available
 from kfoot.collect.bpf.layout import (
     COMBINATION,
     COUNT,
     COUNTS_MAGIC,
-    FORMAT,
     MACHINES,
     NONE,
     RECORDS_MAGIC,
@@ -58,8 +55,7 @@ class Detail:
         """Set once recording has begun."""
         self._wishes = wishes
         self._heard = heard
-        self._machine = os.uname().machine
-        self._arch, self._abis = MACHINES[self._machine]
+        self._arch, self._abis = MACHINES[os.uname().machine]
         self._library = libbpf.Library()
         self.version = f"libbpf {self._library.version}"
         self._events = available() if wishes.events else []
@@ -75,7 +71,7 @@ class Detail:
         self._sink: BinaryIO | None = None
         self._ring: Ring | None = None
         self._asleep: list[int] = []
-        self._meta: dict[str, Any] = {}
+        self._meta: meta.Meta = {}
         try:
             self._load()
         except BaseException:
@@ -147,25 +143,18 @@ class Detail:
         attached = self._counters.attach()
         if self._events and (SWITCH not in self._events or SWITCH in self._counters.refused):
             raise BpfError("the kernel does not tell of task switches", errno.ENOENT)
-        self._meta = {
-            "format": "kfoot-bpf",
-            "version": FORMAT,
-            "detail": self.detail,
-            "machine": self._machine,
-            "release": os.uname().release,
-            "abis": list(self._abis),
-            "adopt": adopt.name.lower(),
-            "marked": [[pid, image] for image, pid in enumerate(gate, start=1)],
-            "gate": scope.gate,
-            "first": self._config.first,
-            "sequence": wishes.sequence,
-            "ns": time.clock_gettime_ns(time.CLOCK_MONOTONIC),
-            "events": attached,
-            "events_refused": [":".join(event) for event in self._counters.refused],
-            "finished": False,
-        }
         self.folder = folder
-        self._write_meta()
+        self._meta = meta.begun(
+            folder,
+            self._counters,
+            attached,
+            detail=self.detail,
+            adopt=adopt.name.lower(),
+            marked=[[pid, image] for image, pid in enumerate(gate, start=1)],
+            gate=scope.gate,
+            first=self._config.first,
+            sequence=wishes.sequence,
+        )
 
     def alive(self) -> bool:
         """Whether tasks to follow are left: known ones, or such as have not made a call yet."""
@@ -177,38 +166,27 @@ class Detail:
         """Detach, read all out, write the files; gives the options for the manifest."""
         assert self._ring is not None
         assert self._counters is not None
-        meta = self._meta
-        meta["missed"] = sum(
-            libbpf.misses(self._library, self._object.program(name)) for name in _PROGRAMS
-        )
+        assert self.folder is not None
+        missed = sum(libbpf.misses(self._library, self._object.program(name)) for name in _PROGRAMS)
         self._object.detach()
         self._stop_counting()
         self._ring.stop()
         if self._ring.failure is not None:
             why = self._ring.failure.strerror
             self.losses.append(Loss("disk_full", f"bpf/records: {why}", None))
-        meta["until_ns"] = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        meta["stats"] = self._stats()
-        meta["event_counts"] = [
-            [*event, *counts] for event, counts in sorted(self._counters.counts().items())
-        ]
-        meta["interrupts_uncounted"] = None
-        try:
-            meta["interrupts_uncounted"] = self._counters.stop()
-        except BpfError as error:
-            self.losses.append(Loss("detached", f"bpf: trace events: {error}", None))
+        fd = self._object.map("stats")
+        stats = {stat.name.lower(): libbpf.total(self._library, fd, stat) for stat in Stat}
+        self.losses += meta.stopped(self._meta, self._counters)
         late = sorted(set(available()) - set(self._events)) if self._wishes.events else []
-        meta["events_late"] = [":".join(event) for event in late]
-        meta["combinations"] = self._write_counts()
-        meta["finished"] = True
-        self._write_meta()
-        return {
-            "detail": self.detail,
-            "events": meta["events"],
-            "first": meta["first"],
-            "sequence": meta["sequence"],
-            "interrupts_uncounted": meta["interrupts_uncounted"],
+        self._meta |= {
+            "missed": missed,
+            "stats": stats,
+            "events_late": [":".join(event) for event in late],
+            "combinations": self._write_counts(),
         }
+        meta.finished(self.folder, self._meta)
+        said = ("detail", "events", "first", "sequence", "interrupts_uncounted")
+        return {name: self._meta[name] for name in said}
 
     def close(self) -> None:
         if self._counters is not None:
@@ -229,19 +207,6 @@ class Detail:
         scope = self._scope()
         scope[2] = Adopt.OVER
         libbpf.update(self._library, self._object.map(".data"), bytes(4), SCOPE.pack(*scope))
-
-    def _write_meta(self) -> None:
-        assert self.folder is not None
-        (self.folder / "meta.json").write_text(json.dumps(self._meta, indent=0) + "\n")
-
-    def _stats(self) -> dict[str, int]:
-        size = 8 * self._library.cpus
-        fd = self._object.map("stats")
-        found = {}
-        for stat in Stat:
-            raw = libbpf.look_up(self._library, fd, struct.pack("<I", stat), size) or bytes(size)
-            found[stat.name.lower()] = sum(struct.unpack(f"<{self._library.cpus}Q", raw))
-        return found
 
     def _write_counts(self) -> int:
         """Write ``counts``; gives the number of rows."""

@@ -4,15 +4,13 @@
  * process, number and result, and trace events. No field of a kernel structure is read but of
  * pt_regs, which user space has known for ever (arch/.../include/uapi/asm/ptrace.h).
  */
-#include "kernel.h"
-#include "records.h"
-#include <bpf/bpf_helpers.h>
+#include "stats.h"
+#include "templates.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define BPF_MAP_TYPE_PERCPU_HASH 5
 #define NEVER 0xffff
-#define MARK "0x5ca1ab1e"
 
 const volatile struct {
 	u32 child; /* offset of child_pid in sched_process_fork's format */
@@ -64,37 +62,10 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, STATS);
-	__type(key, u32);
-	__type(value, u64);
-} stats SEC(".maps");
-
-struct event_count {
-	u64 context[4];
-};
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 4096);
-	__type(key, u32);
-	__type(value, struct event_count);
-} events SEC(".maps");
-struct depth {
-	s32 soft, hard;
-};
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
 	__type(value, struct depth);
 } depths SEC(".maps");
-
-static __always_inline void note(u32 index)
-{
-	u64 *value = bpf_map_lookup_elem(&stats, &index);
-
-	if (value)
-		++*value;
-}
 
 static __always_inline struct process *followed(u32 pid)
 {
@@ -231,25 +202,9 @@ static __always_inline struct depth *depth_here(void)
 static __always_inline void count_event(u32 number)
 {
 	struct depth *depth = depth_here();
-	struct event_count *count;
-	u32 context = 0;
 
-	if (!settings.whole && !followed(bpf_get_current_pid_tgid() >> 32))
-		return;
-	if (depth)
-		context = depth->hard ? 2 : depth->soft ? 1 : 0;
-	count = bpf_map_lookup_elem(&events, &number);
-	if (count)
-		count->context[context & 3]++;
-}
-
-/* Templates: see events.bpf.c. */
-static __always_inline u32 mark(void)
-{
-	u32 mark;
-
-	asm volatile("%0 = " MARK : "=r"(mark));
-	return mark;
+	if (settings.whole || followed(bpf_get_current_pid_tgid() >> 32))
+		count_in(number, depth ? context_told(depth) : CONTEXT_TASK);
 }
 
 SEC("raw_tp/any")
@@ -265,7 +220,7 @@ int on_switch(u64 *ctx)
 	struct depth *depth = depth_here();
 
 	if (depth)
-		depth->hard = depth->soft = 0;
+		*depth = (struct depth){};
 	count_event(mark());
 	return 0;
 }
@@ -275,15 +230,11 @@ int on_interrupt(u64 *ctx)
 {
 	struct depth *depth = depth_here();
 	u32 what = mark();
-	s32 *which;
 
 	if (!depth)
 		return 0;
-	which = what & (1 << 29) ? &depth->hard : &depth->soft;
-	if (!(what & (1 << 30)))
-		++*which;
-	count_event(what & 0xffff);
-	if (what & (1 << 30) && *which > 0)
-		--*which;
+	interrupt_begins(depth, what);
+	count_event(what & INTERRUPT_NUMBER);
+	interrupt_ends(depth, what);
 	return 0;
 }

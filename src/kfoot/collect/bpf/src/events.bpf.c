@@ -1,26 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/*
- * Counting of all other trace events. The programs below are templates: user space loads one
- * copy an event, with the event's number in place of MARK, because on the kernels of today a
- * program attached to a raw tracepoint cannot ask which one it was called for, and one program for
- * all would miss an event that interrupts it.
- */
+/* Counting of all other trace events. */
 #include "shared.h"
+#include "templates.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-#define MARK "0x5ca1ab1e"
-enum context { CONTEXT_TASK, CONTEXT_SOFTIRQ, CONTEXT_HARDIRQ, CONTEXT_NMI, CONTEXTS };
-
-struct event_count {
-	u64 context[CONTEXTS];
-};
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 4096);
-	__type(key, u32);
-	__type(value, struct event_count);
-} events SEC(".maps");
 
 /* Where the preempt count cannot be read (x86), interrupts are told by their own trace events. */
 static __always_inline u32 context_of(struct processor *here)
@@ -35,7 +18,7 @@ static __always_inline u32 context_of(struct processor *here)
 	       count & 0x100	? CONTEXT_SOFTIRQ :
 				  CONTEXT_TASK;
 #else
-	return here->hard ? CONTEXT_HARDIRQ : here->soft ? CONTEXT_SOFTIRQ : CONTEXT_TASK;
+	return context_told(&here->depth);
 #endif
 }
 
@@ -49,7 +32,6 @@ static __always_inline u32 follow_of(struct task_struct *task)
 static __always_inline void count_event(u32 number, struct processor *here)
 {
 	u32 follow = here->follow;
-	struct event_count *count;
 
 	if (!here->sure) {
 		struct task_struct *task = (void *)bpf_get_current_task_btf();
@@ -65,18 +47,7 @@ static __always_inline void count_event(u32 number, struct processor *here)
 		return;
 	if (scope.adopt == ADOPT_OVER)
 		return;
-	count = bpf_map_lookup_elem(&events, &number);
-	if (count)
-		count->context[context_of(here) & (CONTEXTS - 1)]++;
-}
-
-/* The event's number, and what user space added to it. */
-static __always_inline u32 mark(void)
-{
-	u32 mark;
-
-	asm volatile("%0 = " MARK : "=r"(mark));
-	return mark;
+	count_in(number, context_of(here));
 }
 
 SEC("raw_tp/any")
@@ -98,7 +69,7 @@ int on_switch(u64 *ctx)
 		return 0;
 	/* No interrupt goes on across it. Should another tracer's coming or going on a tracepoint have
 	 * hidden an exit from us, what follows is not taken for an interrupt for ever. */
-	here->hard = here->soft = 0;
+	here->depth = (struct depth){};
 	count_event(mark(), here);
 	here->leaving = bpf_get_current_task();
 	asm volatile("" ::: "memory");
@@ -106,21 +77,16 @@ int on_switch(u64 *ctx)
 	return 0;
 }
 
-/* Entry (bit 30 clear) or exit of an interrupt, hard (bit 29) or soft. */
 SEC("raw_tp/any")
 int on_interrupt(u64 *ctx)
 {
 	struct processor *here = processor();
 	u32 what = mark();
-	s32 *which;
 
 	if (!here)
 		return 0;
-	which = what & (1 << 29) ? &here->hard : &here->soft;
-	if (!(what & (1 << 30)))
-		++*which;
-	count_event(what & 0xffff, here);
-	if (what & (1 << 30) && *which > 0)
-		--*which;
+	interrupt_begins(&here->depth, what);
+	count_event(what & INTERRUPT_NUMBER, here);
+	interrupt_ends(&here->depth, what);
 	return 0;
 }

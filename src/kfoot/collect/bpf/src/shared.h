@@ -3,7 +3,7 @@
 #ifndef KFOOT_SHARED_H
 #define KFOOT_SHARED_H
 
-#include "kernel.h"
+#include "interrupts.h"
 #include "records.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -40,7 +40,7 @@ struct {
  * (scope.births).
  */
 struct processor {
-	s32 soft, hard;
+	struct depth depth;
 	u64 leaving; /* address of the task whose leaving was told last */
 	u32 follow;  /* enum follow */
 	u32 sure;    /* of `follow` */

@@ -4,25 +4,11 @@
 #define KFOOT_STATE_H
 
 #include "shared.h"
+#include "stats.h"
 
 const volatile struct config config = {};
 
 #include "numbers.h"
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, STATS);
-	__type(key, u32);
-	__type(value, u64);
-} stats SEC(".maps");
-
-static __always_inline void note(u32 index)
-{
-	u64 *value = bpf_map_lookup_elem(&stats, &index);
-
-	if (value)
-		++*value;
-}
 
 /* What a descriptor stands for: its kind, and itself among its kind. */
 struct sight {
