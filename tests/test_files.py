@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import lzma
+import threading
 import tracemalloc
 from pathlib import Path
 
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kfoot import readers
 from kfoot.errors import InputError, KfootError
 from kfoot.readers.files import LINE_LIMIT, Lines, bare_name, head, plain_file
+from kfoot.readers.native import whole_lines
 
 TEXT = b"".join(b"line %d of some text\n" % n for n in range(200_000))
 PACKERS = {
@@ -90,6 +95,57 @@ def test_no_bomb_unpacks_to_more_than_a_bound(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert total < 4 * LINE_LIMIT
     assert peak < 80 << 20
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+@given(
+    texts=st.lists(st.binary(max_size=60).map(lambda data: data.replace(b"\n", b"")), max_size=30),
+    end=st.sampled_from([b"", b"\n"]),
+    held=st.integers(1, 70),
+)
+def test_pieces_are_whole_lines_of_which_the_long_ones_are_still_too_long(
+    tmp_path_factory: pytest.TempPathFactory,
+    suffix: str,
+    texts: list[bytes],
+    end: bytes,
+    held: int,
+) -> None:
+    longest = 20
+    text = b"\n".join(texts) + end
+    path = tmp_path_factory.getbasetemp() / f"pieces{suffix}"
+    path.write_bytes(PACKERS[suffix](text))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kfoot.readers.native.SEGMENT", held)
+        patch.setattr("kfoot.readers.native.UNPACKED", held)
+        pieces = whole_lines(path, longest)
+        found = [bytes(piece) for piece in pieces]
+    assert all(piece.endswith(b"\n") for piece in found)
+    assert pieces.broken is None
+    lines = b"".join(found).split(b"\n")[:-1]
+    expected = text.split(b"\n")
+    assert pieces.open_end == bool(expected[-1])
+    last = [expected.pop()[:longest]]
+    if last == [b""]:
+        last = []
+    assert len(lines) == len(expected + last)
+    for line, whole in zip(lines, expected + last, strict=True):
+        assert line[:longest] == whole[:longest]
+        assert len(line) == len(whole) if len(whole) <= longest else len(line) > longest
+
+
+@pytest.mark.parametrize("leave", [1, 2])
+def test_a_packed_file_can_be_left_in_its_midst(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leave: int
+) -> None:
+    monkeypatch.setattr("kfoot.readers.native.UNPACKED", 1000)
+    path = tmp_path / "a.zst"
+    path.write_bytes(zstandard.compress(TEXT))
+    before = threading.active_count()
+    for number, _ in enumerate(whole_lines(path, 100), start=1):
+        if number == leave:
+            break
+    gc.collect()
+    assert threading.active_count() == before
 
 
 def test_what_cannot_be_read_is_an_input_error(tmp_path: Path) -> None:

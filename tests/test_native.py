@@ -324,7 +324,7 @@ def test_files_are_read_the_same_way(
         text = b"".join(iter(source.read, b""))[:-7]
     path = tmp_path / "trace"
     path.write_bytes(gzip.compress(text) if packed else text)
-    monkeypatch.setattr("kfoot.readers.native.SEGMENT", 100_000)
+    monkeypatch.setattr("kfoot.readers.native.UNPACKED", 100_000)
     monkeypatch.setattr(NativeText.__init__, "__defaults__", (0, 100_000))
     seen: list[tuple[int, int]] = []
     fast = READER.read([path], Options(arch="aarch64", progress=lambda *at: seen.append(at)))

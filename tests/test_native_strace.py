@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import random
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import zstandard
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -283,8 +286,13 @@ def test_a_piece_may_be_left_before_its_end(module: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+@pytest.mark.parametrize("packer", [bytes, gzip.compress, zstandard.compress])
 def test_files_are_read_the_same_way(
-    module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+    module: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    end: str,
+    packer: Callable[[bytes], bytes],
 ) -> None:
     dice = random.Random(7)
     lines = [
@@ -293,10 +301,12 @@ def test_files_are_read_the_same_way(
     ]
     path = tmp_path / "trace"
     newline = b"\r\n" if end == "\r\n" else b"\n"
-    path.write_bytes(newline.join([*lines, b"7 read(3</a>, <unfinished"]) + end.encode())
+    text = newline.join([*lines, b"7 read(3</a>, <unfinished"]) + end.encode()
+    path.write_bytes(packer(text))
     used = []
     take = strace_native.Repeater.take
     monkeypatch.setattr("kfoot.readers.native.SEGMENT", 30_000)
+    monkeypatch.setattr("kfoot.readers.native.UNPACKED", 30_000)
     monkeypatch.setattr(
         strace_native.Repeater, "take", lambda self, piece: used.append(1) or take(self, piece)
     )

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SEGMENT = 128 << 20
 """Bytes given to the scanner's threads at a time: between two of them memory is given back."""
+UNPACKED = 4 << 20
+"""Bytes of a compressed file unpacked at a time."""
 _MOST_THREADS = 64
 
 
@@ -53,9 +55,10 @@ def threads_here() -> int:
 class whole_lines:
     """The bytes of a text file in large pieces that end with a newline.
 
-    A plain file is memory-mapped (its pieces are memoryviews), a compressed one is unpacked. Of a
-    last line without newline the first ``longest`` bytes are given, with one. ``broken`` tells
-    afterwards why a compressed file ended early.
+    A plain file is memory-mapped, a compressed one is unpacked in a thread of its own; a piece that
+    is a memoryview holds until the next is asked for. Of a last line without newline the first
+    ``longest`` bytes are given, with one. ``broken`` tells afterwards why a compressed file ended
+    early.
     """
 
     def __init__(self, path: Path, longest: int, progress: Progress | None = None):
@@ -111,28 +114,50 @@ class whole_lines:
             newline = mapped.find(b"\n", end)
         return newline + 1 if newline >= 0 else None
 
-    def _unpacked(self, source: Source) -> Iterator[bytes]:
-        rest: list[bytes] = []
-        held = 0
-        while block := source.read():
-            rest.append(block)
-            held += len(block)
-            if held < SEGMENT // 4:
-                continue
-            data = b"".join(rest)
-            newline = data.rfind(b"\n")
-            if newline >= 0:
-                yield data[: newline + 1]
-            tail = data[newline + 1 :]
-            rest = [tail[: self._longest]] if tail else []
-            held = len(rest[0]) if rest else 0
-            if self._progress is not None:
-                self._progress(source.position, source.size)
+    def _unpacked(self, source: Source) -> Iterator[bytes | memoryview]:
+        """Pieces in two buffers, one of which is filled while what is in the other is read. In
+        front of each is room for what the one before had behind its last newline."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        room = self._longest + 1
+        buffers = [bytearray(room + UNPACKED) for _ in range(2)]
+        fill = _Filling(source, room).into
+        tail = b""
+        with ThreadPoolExecutor(1) as ahead:
+            filled = ahead.submit(fill, buffers[0])
+            while (end := filled.result()) > room:
+                buffer = buffers[0]
+                buffers.reverse()
+                filled = ahead.submit(fill, buffers[0])
+                begin = room - len(tail)
+                buffer[begin:room] = tail
+                newline = buffer.rfind(b"\n", room, end)
+                if newline >= 0:
+                    with memoryview(buffer) as view, view[begin : newline + 1] as piece:
+                        yield piece
+                    begin = newline + 1
+                tail = bytes(buffer[begin : min(end, begin + room)])
+                if self._progress is not None:
+                    self._progress(source.position, source.size)
         self.broken = source.broken
-        data = b"".join(rest)
-        newline = data.rfind(b"\n")
-        if newline >= 0:
-            yield data[: newline + 1]
-        if data[newline + 1 :]:
+        if tail:
             self.open_end = True
-            yield data[newline + 1 :][: self._longest] + b"\n"
+            yield tail[: self._longest] + b"\n"
+
+
+class _Filling:
+    """Puts a source's bytes into one buffer after the other."""
+
+    def __init__(self, source: Source, begin: int):
+        self._source, self._begin = source, begin
+        self._left = memoryview(b"")
+
+    def into(self, buffer: bytearray) -> int:
+        """Fill a buffer from ``begin`` on; gives where what it holds ends."""
+        at = self._begin
+        while at < len(buffer) and (block := self._left or memoryview(self._source.read())):
+            part = block[: len(buffer) - at]
+            buffer[at : at + len(part)] = part
+            at += len(part)
+            self._left = block[len(part) :]
+        return at
