@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import shlex
+import shutil
 import signal
 import statistics
 import subprocess
@@ -29,6 +31,8 @@ PAGES = BUILD / "ftrace"
 DAT = BUILD / "trace.dat"
 TEXT = BUILD / "trace.txt"
 STRACE = BUILD / "strace.txt"
+PACKED_PAGES = BUILD / "packed"
+PACKED_TEXT = BUILD / "trace.txt.zst"
 WORK = f"sh {HERE / 'workload.sh'} >/dev/null 2>&1"
 
 READ = """
@@ -88,7 +92,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Job:
-    """One row: what is read, by kfoot and by a peer. A peer of None: kfoot alone."""
+    """One row: what is read (``input``: unpacked), by kfoot and by a peer. None: kfoot alone."""
 
     name: str
     input: Path
@@ -150,14 +154,32 @@ def inputs(size: int, strace_size: int) -> None:
             subprocess.run(["trace-cmd", "report", str(DAT)], stdout=file, check=True)
     if not STRACE.exists():
         record_strace(strace_size)
+    PACKED_PAGES.mkdir(exist_ok=True)
+    for file in sorted(PAGES.iterdir()):
+        if file.suffix == ".pages":
+            packed(file, PACKED_PAGES / f"{file.name}.zst")
+        elif file.is_file():
+            shutil.copyfile(file, PACKED_PAGES / file.name)
+    packed(TEXT, PACKED_TEXT)
+
+
+def packed(source: Path, target: Path) -> None:
+    """As kfoot keeps it in a capture."""
+    from kfoot.packing import pack
+
+    if not target.exists():
+        pack(source, target)
 
 
 def jobs() -> list[Job]:
     python = [sys.executable, "-c"]
     report = ["trace-cmd", "report", str(DAT)]
     pages = [str(path) for path in sorted(PAGES.glob("cpu*.pages"))]
+    kept = [str(path) for path in sorted(PACKED_PAGES.glob("cpu*.pages.zst"))]
+    unpacked = f"zstdcat {PACKED_TEXT} | mawk {shlex.quote(AWK_TEXT)}"
     return [
         Job("pages", PAGES, [*python, READ, *pages], "trace-cmd report", report),
+        Job("pages, packed", PAGES, [*python, READ, *kept]),
         Job("trace.dat", DAT, [*python, READ, str(DAT)], "trace-cmd report", report),
         Job("ftrace text", TEXT, [*python, READ, str(TEXT)], "mawk", ["mawk", AWK_TEXT, str(TEXT)]),
         Job(
@@ -166,6 +188,13 @@ def jobs() -> list[Job]:
             [*python, READ, str(TEXT)],
             "mawk, by fields",
             ["mawk", AWK_FIELDS, str(TEXT)],
+        ),
+        Job(
+            "ftrace text, packed",
+            TEXT,
+            [*python, READ, str(PACKED_TEXT)],
+            "zstdcat and mawk",
+            ["sh", "-c", unpacked],
         ),
         Job(
             "strace text: counts",

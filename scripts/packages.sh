@@ -6,7 +6,7 @@ RUN="python3-venv strace graphviz libbpf1"
 TEST="$RUN gcc libc6-dev python3-dev gcc-multilib clang llvm libbpf-dev trace-cmd linux-perf mawk
   perl xz-utils chromium poppler-utils busybox-static cpio kmod qemu-system-x86 qemu-system-arm
   seabios openssh-server openssh-client sqlite3 git curl linux-source"
-BENCH="$TEST bpftrace"
+BENCH="$TEST bpftrace zstd"
 case "${1:-run}" in
   run) wanted=$RUN ;;
   test) wanted=$TEST ;;
