@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 import ringwriter as w
 from generated import EXAMPLES
 from kfoot.errors import InputError
-from kfoot.readers import ring_buffer, ring_native
+from kfoot.readers import ring_apart, ring_buffer, ring_native
 from kfoot.readers.base import Options
 from kfoot.readers.ftrace_format import PageFormat, parse_event
 from kfoot.readers.native import native
+from kfoot.readers.ring_apart import Apart
 from kfoot.readers.ring_buffer import Plan, Stream
 from kfoot.readers.ring_reading import count
 from kfoot.readers.trace_dat import READER as DAT
@@ -59,7 +60,7 @@ TID = st.integers(6, 9)
 NR = st.sampled_from([0, 1, 16, 59, -1, 1 << 62])
 RECORD = st.one_of(
     st.builds(w.enter, TID, NR, st.integers(0, 9), st.integers(0, (1 << 64) - 1)),
-    st.builds(w.leave, TID, NR, st.sampled_from([0, 1, -1, -512, -4095, -4096])),
+    st.builds(w.leave, TID, NR, st.sampled_from([0, 1, -1, -38, -512, -4095, -4096])),
     st.builds(w.switch, TID, st.integers(0, 255)),
     st.builds(w.newtask, TID, TID, st.just(b"comm"), st.sampled_from([0, 0x10000])),
     st.builds(w.fork, TID, TID),
@@ -74,19 +75,19 @@ STEP = st.one_of(st.integers(0, 20), st.sampled_from([1 << 20, 1 << 30, 1 << 58,
 def cpu_pages(draw: st.DrawFn) -> bytes:
     cpu = w.Cpu(page=PAGE)
     now = draw(st.integers(0, 100))
-    for record in draw(st.lists(RECORD, max_size=25)):
+    for data in draw(st.lists(RECORD, max_size=25)):
         now = max(0, now + draw(STEP)) & ((1 << 63) - 1)
-        cpu.add(max(now, cpu._now), record[: PAGE - 32])
+        cpu.add(max(now, cpu._now), data[: PAGE - 32])
         if draw(st.integers(0, 9)) == 0:
             cpu.missed = draw(st.sampled_from([-1, 3, (1 << 64) - 1]))
             cpu.flush()
-    data = bytearray(cpu.data())
+    pages = bytearray(cpu.data())
     for _ in range(draw(st.sampled_from([0, 0, 1, 3]))):
-        if data:
-            data[draw(st.integers(0, len(data) - 1))] ^= 1 << draw(st.integers(0, 7))
+        if pages:
+            pages[draw(st.integers(0, len(pages) - 1))] ^= 1 << draw(st.integers(0, 7))
     if draw(st.integers(0, 5)) == 0:
-        data = data[: draw(st.integers(0, len(data)))]
-    return bytes(data)
+        pages = pages[: draw(st.integers(0, len(pages)))]
+    return bytes(pages)
 
 
 @EXAMPLES
@@ -107,6 +108,56 @@ def test_any_pages(
 ) -> None:
     plan = Plan(PageFormat(page=PAGE), FORMATS, ioctl=16, until_ns=until, gate=gate)
     both(module, cpus, plan, threads, window)
+
+
+BESIDE = 900
+FEW, NUMBERS = st.integers(6, 7), st.sampled_from([0, 1, 16, 59, -1])
+ACT = st.one_of(
+    st.builds(w.common, st.just(BESIDE), FEW),
+    st.builds(w.enter, FEW, NUMBERS, st.integers(0, 1), st.integers(0, 3)),
+    st.builds(w.leave, FEW, NUMBERS, st.sampled_from([0, -1, -38])),
+)
+
+
+@st.composite
+def acts_of_few(draw: st.DrawFn) -> list[bytes]:
+    """Pages of some CPUs, on which few tasks do what matters in all orders there are."""
+    cpus = [w.Cpu(page=PAGE) for _ in range(draw(st.integers(1, 3)))]
+    now = 0
+    for act in draw(st.lists(ACT, min_size=10, max_size=60)):
+        now += draw(st.integers(0, 20))
+        draw(st.sampled_from(cpus)).add(now, act)
+    return [cpu.data() for cpu in cpus]
+
+
+@EXAMPLES
+@given(
+    st.one_of(acts_of_few(), acts_of_few(), st.lists(cpu_pages(), min_size=1, max_size=3)),
+    st.integers(1, 4),
+    st.sampled_from([1, PAGE, 1 << 20]),
+    st.one_of(st.none(), st.integers(0, 200)),
+    st.one_of(st.none(), TID),
+    st.frozensets(TID),
+)
+def test_calls_are_told_apart_by_abi_alike(
+    module: ModuleType,
+    cpus: list[bytes],
+    threads: int,
+    window: int,
+    until: int | None,
+    gate: int | None,
+    announced: frozenset[int],
+) -> None:
+    plan = Plan(PageFormat(page=PAGE), FORMATS, ioctl=16, until_ns=until, gate=gate)
+    apart = Apart(frozenset({BESIDE}), announced, frozenset({59}), frozenset({1}), 0)
+    slow = [Stream(cpu, lambda data=data: [data]) for cpu, data in enumerate(cpus)]
+    fast = [Stream(cpu, lambda data=data: [data]) for cpu, data in enumerate(cpus)]
+    found = ring_native.scan_apart(module, fast, plan, apart, threads, window)
+    if gate is not None:
+        plan = replace(plan, gate_from=ring_buffer.gate_from(slow, plan))
+    tasks = found[0].tasks() | found[1].tasks() | set(range(6, 10))
+    expected = ring_apart.count(slow, plan, apart, tasks)
+    assert [calls.by_task() for calls in found] == [calls.by_task() for calls in expected]
 
 
 @EXAMPLES

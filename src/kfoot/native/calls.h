@@ -80,14 +80,17 @@ static inline bool calls_move(struct calls *to, struct calls *from)
 	return fine;
 }
 
+static inline int32_t outcome_of(int64_t ret)
+{
+	return ret < 0 && ret >= -MAX_ERRNO ? (int32_t)ret : 0;
+}
+
 static inline bool match_call(struct calls *calls, int32_t tid, const struct entered *e,
 			      const struct left *l)
 {
 	if (l->nr != -1 && l->nr != e->nr)
 		return count_call(calls, tid, e, NEVER, 0);
-	int32_t outcome = l->ret < 0 && l->ret >= -MAX_ERRNO ? (int32_t)l->ret : 0;
-
-	return count_call(calls, tid, e, outcome, l->ns > e->ns ? l->ns - e->ns : 0);
+	return count_call(calls, tid, e, outcome_of(l->ret), l->ns > e->ns ? l->ns - e->ns : 0);
 }
 
 /*
@@ -100,6 +103,7 @@ struct task {
 	uint8_t first; /* of this piece's records: NOTHING, ENTERED, LEFT */
 	bool open;
 	bool firm_leader;
+	bool native, announced; /* see ring_apart.c */
 	uint8_t comm_length;
 	int32_t leader;
 	const uint8_t *comm; /* NULL: the piece does not say */

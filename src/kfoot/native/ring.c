@@ -76,6 +76,7 @@ static bool count_other(const struct ring_plan *plan, struct counts *t, struct r
 		.what = !(plan->specials[id >> 3] >> (id & 7) & 1) ? PLAIN :
 			id == plan->enter			   ? ENTERS :
 			id == plan->leave			   ? LEAVES :
+			plan->abi.wanted			   ? BESIDE :
 								     LIVES,
 	};
 	return fine;
@@ -151,23 +152,24 @@ struct stretch {
 
 /* False when memory is out. */
 static inline bool keep_edge(const struct ring_plan *plan, const struct stretch *s,
-			     const struct record *r, int32_t tid, bool leaves)
+			     const struct record *r, int32_t tid, enum what what)
 {
 	struct specials *list = s->specials;
 
 	if (!make_room(&list->edges, list->edges_used, &list->edges_size, sizeof *list->edges))
 		return false;
 	struct edge *edge = &list->edges[list->edges_used];
-	bool whole;
+	bool whole = true;
 
 	edge->ns = r->ns;
-	edge->leaves = leaves;
-	if (leaves) {
+	edge->tid = tid;
+	edge->what = what;
+	if (what == LEAVES) {
 		whole = number(r, &plan->leave_nr, &edge->nr) && number(r, &plan->ret, &edge->value);
-	} else {
+	} else if (what == ENTERS) {
 		whole = number(r, &plan->enter_nr, &edge->nr);
 		edge->value = -1;
-		if (whole && edge->nr == plan->ioctl && number(r, &plan->request, &edge->value))
+		if (whole && (edge->nr == plan->ioctl || edge->nr == plan->abi.ioctl) && number(r, &plan->request, &edge->value))
 			edge->value &= 0xFFFFFFFF;
 	}
 	if (!whole) {
@@ -235,7 +237,7 @@ static inline bool scan_page(struct stretch *s, struct page *page, const struct 
 		if (hot->what == PLAIN)
 			continue;
 		if (!(hot->what == LIVES ? keep_life(s->specials, &r, tid, (uint16_t)word, s->stream)
-					 : keep_edge(plan, s, &r, tid, hot->what == LEAVES)))
+					 : keep_edge(plan, s, &r, tid, hot->what)))
 			return false;
 	}
 	s->first = first;

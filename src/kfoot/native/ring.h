@@ -12,6 +12,13 @@ struct field {
 	bool is_signed;
 };
 
+/* For telling 32-bit calls from native ones, as ring_abi.py does. */
+struct ring_abi {
+	bool wanted;
+	int64_t ioctl;	     /* of the 32-bit ABI; INT64_MIN: none */
+	int64_t execs[2][4]; /* of the 32-bit ABI, of the native one; -1: none */
+};
+
 /* What to look for: Plan and Calls of ring_buffer.py. */
 struct ring_plan {
 	size_t page, data, commit; /* bytes: sub-buffer, its head, its commit word */
@@ -22,6 +29,7 @@ struct ring_plan {
 	int32_t gate;
 	bool has_gate;
 	uint8_t specials[8192]; /* bit per event number: on whose order something depends */
+	struct ring_abi abi;
 };
 
 struct damage {
@@ -51,11 +59,16 @@ static inline bool ring_events_same(const struct ring_event *a, const struct rin
 	return true;
 }
 
-/* A call's begin or end. */
+/* What a record is; BESIDE, with `abi` wanted: the event that native calls have beside the one that
+ * all have. */
+enum what { PLAIN, ENTERS, LEAVES, BESIDE, LIVES };
+
+/* A call's begin or end, or what is beside it. */
 struct edge {
 	uint64_t ns;
 	int64_t nr, value; /* request or return value */
-	bool leaves;
+	int32_t tid;
+	enum what what;
 };
 
 /* A task's edges one behind the other on one CPU, from `begin` up to the next run's. */
@@ -87,6 +100,7 @@ struct window {
 	bool last;
 	struct tasks tasks;
 	struct bytes lives; /* as in struct specials, of all CPUs */
+	struct bytes edges; /* in order, with `abi` wanted */
 	enum ring_end { FINE, NO_MEMORY, NO_ORDER, NO_PAGES } end;
 	int error;
 };
@@ -99,7 +113,7 @@ struct window {
 struct ring_hot {
 	uint64_t kind; /* the record's first word, as far as it tells such records apart; 0: empty */
 	uint64_t count;
-	enum { PLAIN, ENTERS, LEAVES, LIVES } what;
+	enum what what;
 };
 
 #define HOT_BITS 9
@@ -124,6 +138,12 @@ struct pages {
 struct turn {
 	uint64_t ns;
 	int stream;
+};
+
+/* All calls, by ABI. */
+struct ring_abis {
+	struct tasks tasks;
+	struct calls calls[2]; /* 32-bit ones, native ones */
 };
 
 struct ring_worker {
@@ -175,6 +195,10 @@ void ring_scan(struct ring_worker *worker, struct window *window);
 /* Puts the special records of all CPUs into the order of time, as far as something depends on it;
  * false when memory is out. */
 bool ring_merge(struct ring_worker *worker, struct window *window);
+/* Puts an edge behind the ones so far, counts the call that ends with it; false when memory is out. */
+bool ring_apart(const struct ring_plan *plan, struct ring_abis *to, const struct edge *edge);
+/* What is open never returned; false when memory is out. */
+bool ring_apart_end(const struct ring_plan *plan, struct ring_abis *to);
 /* Moves all that is in `hot` to the table; false when memory is out. */
 bool ring_settle(struct counts *counts);
 /* Finds where the gate's records begin; `any` is false when it did not exec. */

@@ -81,7 +81,8 @@ static bool all_calls(Ring *self)
 	}
 	for (int i = 1; i < self->threads && fine; i++)
 		fine = calls_move(all, &self->workers[i].calls);
-	return fine && calls_move(all, &self->calls);
+	return fine && calls_move(all, &self->calls) &&
+	       ring_apart_end(&self->plan, &self->abis) && calls_move(all, &self->abis.calls[1]);
 }
 
 /* Ends the trace: gives everything counted, once, as a dict; None when some page has an earlier
@@ -112,8 +113,9 @@ PyObject *ring_end(PyObject *object, PyObject *Py_UNUSED(none_))
 	if (!fine)
 		return PyErr_NoMemory();
 	/* "N" gives away what was made, and fails where something could not be. */
-	return Py_BuildValue("{sNsNsNsNsN}", "events", events_of(self), "calls",
-			     calls_new(object, &self->workers[0].calls), "damage", damage_of(self), "first",
+	return Py_BuildValue("{sNsNsNsNsNsN}", "events", events_of(self), "calls",
+			     calls_new(object, &self->workers[0].calls), "compat_calls",
+			     calls_new(object, &self->abis.calls[0]), "damage", damage_of(self), "first",
 			     first <= last ? PyLong_FromUnsignedLongLong(first) : none(), "last",
 			     first <= last ? PyLong_FromUnsignedLongLong(last) : none());
 }

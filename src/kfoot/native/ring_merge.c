@@ -114,7 +114,9 @@ static bool take_edges(struct ring_worker *worker, struct window *w, int stream)
 	do {
 		const struct edge *edge = &list->edges[list->edge++];
 
-		if (edge->leaves)
+		if (worker->plan->abi.wanted)
+			fine = fine && bytes_add(&w->edges, edge, sizeof *edge);
+		else if (edge->what == LEAVES)
 			fine = fine && task_leaves(&worker->calls, task, &(struct left){
 				.ns = edge->ns, .nr = edge->nr, .ret = edge->value,
 			});

@@ -28,8 +28,14 @@ static bool join(void *owner, size_t at)
 
 		fine = task && task_joins(&self->calls, task, &w->tasks.slots[k]);
 	}
+	for (size_t k = 0; k < w->edges.used && fine; k += sizeof(struct edge)) {
+		struct edge edge;
+
+		memcpy(&edge, w->edges.at + k, sizeof edge);
+		fine = ring_apart(&self->plan, &self->abis, &edge);
+	}
 	tasks_clear(&w->tasks);
-	w->lives.used = 0;
+	w->lives.used = w->edges.used = 0;
 	self->end = w->end != FINE ? w->end : fine ? FINE : NO_MEMORY;
 	self->error = w->error;
 	return self->end == FINE;
@@ -125,6 +131,47 @@ static bool lives_are_special(Ring *self, PyObject *lives)
 	return true;
 }
 
+/* An integer of a list, -1 behind its end and where it is none. */
+static int64_t number_in(PyObject *list, Py_ssize_t at)
+{
+	return at < PyList_Size(list) ? PyLong_AsLongLong(PyList_GetItem(list, at)) : -1;
+}
+
+/* `apart`: None, or the 32-bit ioctl, the 32-bit and native calls of exec, and the tasks whose next
+ * call is known to be native. */
+static bool tell_apart(Ring *self, PyObject *apart)
+{
+	struct ring_abi *abi = &self->plan.abi;
+	PyObject *execs[2], *announced;
+	long long ioctl;
+
+	abi->ioctl = INT64_MIN;
+	if (apart == Py_None)
+		return true;
+	if (!PyTuple_Check(apart) ||
+	    !PyArg_ParseTuple(apart, "LOOO", &ioctl, &execs[0], &execs[1], &announced) ||
+	    !PyList_Check(execs[0]) || !PyList_Check(execs[1]) || !PyList_Check(announced)) {
+		if (!PyErr_Occurred())
+			PyErr_SetString(PyExc_TypeError, "apart is no tuple of lists");
+		return false;
+	}
+	abi->wanted = true;
+	abi->ioctl = ioctl;
+	for (int native = 0; native < 2; native++)
+		for (int i = 0; i < 4; i++)
+			abi->execs[native][i] = number_in(execs[native], i);
+	for (Py_ssize_t i = 0; i < PyList_Size(announced); i++) {
+		struct task *task = task_of(&self->abis.tasks, (int32_t)number_in(announced, i));
+
+		if (!task) {
+			PyErr_NoMemory();
+			return false;
+		}
+		task->announced = true;
+	}
+	return !PyErr_Occurred();
+}
+
 static bool open_streams(Ring *self, PyObject *streams)
 {
 	Py_ssize_t count = PyList_Size(streams);
@@ -199,12 +246,13 @@ static PyObject *ring_new(PyTypeObject *type, PyObject *args, PyObject *words)
 {
 	static char *names[] = {"threads", "streams", "page", "data", "commit", "enter",
 				"enter_nr", "request", "leave", "leave_nr", "ret", "exec",
-				"lives", "ioctl", "until", "gate", "window", "indexed", NULL};
+				"lives", "ioctl", "until", "gate", "window", "indexed",
+				"apart", NULL};
 	allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
 	Ring *self = (Ring *)alloc(type, 0);
 	unsigned long long until;
 	long long ioctl;
-	PyObject *streams, *lives, *gate;
+	PyObject *streams, *lives, *gate, *apart;
 	Py_ssize_t page, data, commit;
 
 	if (!self)
@@ -212,11 +260,12 @@ static PyObject *ring_new(PyTypeObject *type, PyObject *args, PyObject *words)
 	struct ring_plan *plan = &self->plan;
 
 	if (!PyArg_ParseTupleAndKeywords(
-		    args, words, "iOnnniO&O&iO&O&iOLKOnp", names, &self->threads, &streams, &page,
+		    args, words, "iOnnniO&O&iO&O&iOLKOnpO", names, &self->threads, &streams, &page,
 		    &data, &commit, &plan->enter, as_field, &plan->enter_nr, as_field,
 		    &plan->request, &plan->leave, as_field, &plan->leave_nr, as_field, &plan->ret,
 		    &plan->exec, &lives, &ioctl, &until, &gate,
-		    &self->window_bytes, &self->indexed))
+		    &self->window_bytes, &self->indexed, &apart) ||
+	    !tell_apart(self, apart))
 		goto fail;
 	if (self->threads < 1 || self->threads > MOST_THREADS || (commit != 4 && commit != 8) ||
 	    data != 8 + commit || page < 64 || page > 1 << 24 || self->window_bytes < 1) {
@@ -288,12 +337,16 @@ static void ring_dealloc(PyObject *object)
 	for (size_t i = 0; self->windows && i < crew_room(self->threads); i++) {
 		tasks_free(&self->windows[i].tasks);
 		free(self->windows[i].lives.at);
+		free(self->windows[i].edges.at);
 	}
 	free(self->streams);
 	free(self->windows);
 	free(self->cuts);
 	tasks_free(&self->tasks);
 	calls_free(&self->calls);
+	tasks_free(&self->abis.tasks);
+	calls_free(&self->abis.calls[0]);
+	calls_free(&self->abis.calls[1]);
 	lives_free(&self->lives);
 	((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
 	Py_DECREF(type);

@@ -18,6 +18,7 @@ typedef struct {
 	size_t cut_count;
 	struct tasks tasks;
 	struct calls calls;
+	struct ring_abis abis; /* with plan.abi wanted */
 	struct lives lives;
 	struct crew crew;
 	struct window *windows; /* crew_room() */

@@ -3,40 +3,38 @@
 ``raw_syscalls`` records a number and not the ABI it belongs to. Beside it the kernel records
 ``syscalls:sys_enter_NAME`` for a native call, and nothing for a 32-bit one
 (kernel/trace/trace_syscalls.c, trace_get_syscall_nr; ARCH_TRACE_IGNORE_COMPAT_SYSCALLS of x86 and
-arm64). So a task with more calls than such events made 32-bit ones. Such tasks are rare: only
-theirs are counted again here, record by record.
+arm64). So a task with more calls than such events made 32-bit ones: where there are any, the calls
+are counted once more, with those events (``ring_apart``).
 
 A call that is not implemented (ENOSYS) has no event either, and counts as native.
 """
 
 from __future__ import annotations
 
-import heapq
-import struct
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import contextlib
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from itertools import islice
 
-from kfoot.readers import ring_buffer
-from kfoot.readers.call_counts import NEVER, CallTable, outcome_of
+from kfoot.readers import ring_apart, ring_buffer, ring_native
+from kfoot.readers.call_counts import CallCounts, CallTable
 from kfoot.readers.ftrace_tally import Tally, native_abi
 from kfoot.readers.reading import Loss
-from kfoot.readers.ring_buffer import COMMON, Calls, Plan, Stream, number, records
+from kfoot.readers.ring_apart import Apart, records_of
+from kfoot.readers.ring_buffer import Calls, Plan, Stream
 
-_ENOSYS = -38
 _IOCTL_32 = 54
 """Number of ioctl of both i386 and arm."""
 _EXECS = {
     "x86_64": (frozenset({59, 520, 322, 545}), frozenset({11, 358})),
     "arm64": (frozenset({221, 281}), frozenset({11, 387})),
 }
-"""execve and execveat of a kernel's own ABI and of its 32-bit one: after an exec that changed the
-ABI, the return is recorded with the number of the new one."""
+"""execve and execveat of a kernel's own ABI and of its 32-bit one."""
 
 _NEAR = 10_000
 """Records behind a processor's first one in which its call's return is looked for."""
 MOST_BYTES = 1 << 30
-"""Pages that are gone through again, at most: in Python that is minutes."""
+"""Pages that are gone through again in Python, at most: that is minutes."""
 
 
 def set_apart(streams: Sequence[Stream], plan: Plan, tally: Tally, arch: str | None) -> list[Loss]:
@@ -60,22 +58,37 @@ def set_apart(streams: Sequence[Stream], plan: Plan, tally: Tally, arch: str | N
     if not tasks:
         return []
     damaged = any(s.damage.missed or s.damage.silent or s.damage.corrupt for s in streams)
-    size = 0
-    if not damaged:
-        for stream in streams:
-            size += sum(len(block) for block in stream.blocks())
-    if damaged or size > MOST_BYTES:
+    execs, narrow_execs = _EXECS[abi]
+    announced = cut if plan.gate is None else cut | {plan.gate}
+    apart = Apart(frozenset(beside), frozenset(announced), execs, narrow_execs, _IOCTL_32)
+    found = None if damaged else _count(streams, plan, apart, tasks)
+    if found is None:
         why = "records are missing" if damaged else "the recording is too long"
         return [Loss("abi", f"calls of perhaps 32-bit tasks: {why}", len(tasks))]
+    native_calls, narrow_calls = (
+        {key: row for key, row in calls.by_task().items() if key[0] in tasks} for calls in found
+    )
+    others = {key: row for key, row in tally.calls.by_task().items() if key[0] not in tasks}
+    tally.calls = CallTable(others | native_calls)
+    tally.compat_calls = CallTable(narrow_calls)
+    return []
+
+
+def _count(
+    streams: Sequence[Stream], plan: Plan, apart: Apart, tasks: Collection[int]
+) -> tuple[CallCounts, CallCounts] | None:
+    """(native, 32-bit) calls of these tasks at least; None where that would take too long."""
     fresh = [Stream(stream.cpu, stream.blocks, stream.region) for stream in streams]
+    module = ring_native.usable(plan)
+    if module is not None:
+        # Without room for the unpacked pages the slower way still goes, page by page.
+        with contextlib.suppress(OSError):
+            return ring_native.scan_apart(module, fresh, plan, apart)
+    if sum(len(block) for stream in fresh for block in stream.blocks()) > MOST_BYTES:
+        return None
     if plan.gate in tasks:
         plan = replace(plan, gate_from=ring_buffer.gate_from(fresh, plan))
-    native_calls, compat_calls = CallTable(), CallTable()
-    _count(fresh, plan, native_calls, compat_calls, tasks, beside, cut, *_EXECS[abi])
-    others = {key: row for key, row in tally.calls.by_task().items() if key[0] not in tasks}
-    tally.calls = CallTable(others | native_calls.by_task())
-    tally.compat_calls = compat_calls
-    return []
+    return ring_apart.count(fresh, plan, apart, tasks)
 
 
 def _mixed(
@@ -97,97 +110,10 @@ def _cut_in_two(streams: Sequence[Stream], plan: Plan, beside: set[int]) -> set[
     """
     calls, found = Calls.of(plan), set()
     for stream in streams:
-        records = _records(Stream(stream.cpu, stream.blocks, stream.region), plan)
+        records = records_of(Stream(stream.cpu, stream.blocks, stream.region), plan)
         _, id, task, _ = next(records, (0, None, 0, b""))
         if id is not None and id == calls.enter and calls.exit is not None:
             behind = (id for _, id, tid, _ in islice(records, _NEAR) if tid == task)
             if next((id for id in behind if id in beside or id == calls.exit), None) == calls.exit:
                 found.add(task)
     return found
-
-
-@dataclass(slots=True)
-class _Open:
-    """A call under way."""
-
-    ns: int
-    nr: int
-    request: int
-    native: bool
-
-
-def _count(
-    streams: list[Stream],
-    plan: Plan,
-    native_calls: CallTable,
-    compat_calls: CallTable,
-    tasks: set[int],
-    beside: set[int],
-    announced: set[int],
-    execs: frozenset[int],
-    execs_32: frozenset[int],
-) -> None:
-    calls, order = Calls.of(plan), ">" if plan.page.big_endian else "<"
-    wanted = beside | {id for id in (calls.enter, calls.exit) if id is not None}
-    merged = heapq.merge(
-        *(_of(stream, plan, tasks, wanted) for stream in streams), key=lambda found: found[0]
-    )
-    under_way: dict[int, _Open] = {}
-    announced = announced if plan.gate is None else announced | {plan.gate}
-
-    def end(tid: int, call: _Open, outcome: int, ns: int) -> None:
-        native = call.native or outcome == _ENOSYS
-        asks = call.nr == (plan.ioctl if native else _IOCTL_32)
-        table = native_calls if native else compat_calls
-        table.count(tid, call.nr, outcome, call.request if asks else -1, ns)
-
-    for ns, id, tid, data in merged:
-        call = under_way.get(tid)
-        if id in beside:
-            # The order of the two records is that in which the events were enabled.
-            if call is not None and not call.native:
-                call.native = True
-            else:
-                announced.add(tid)
-        elif id == calls.enter and calls.nr:
-            if call is not None:
-                end(tid, call, NEVER, 0)
-            request = number(data, calls.request, order) if calls.request else None
-            under_way[tid] = _Open(
-                ns,
-                number(data, calls.nr, order) or 0,
-                -1 if request is None else request & 0xFFFFFFFF,
-                tid in announced,
-            )
-            announced.discard(tid)
-        elif call is not None and calls.exit_nr and calls.ret:
-            del under_way[tid]
-            nr = number(data, calls.exit_nr, order)
-            exec_ = call.nr in (execs if call.native else execs_32) and nr in execs | execs_32
-            if nr in (-1, call.nr) or exec_:
-                end(
-                    tid, call, outcome_of(number(data, calls.ret, order) or 0), max(0, ns - call.ns)
-                )
-            else:
-                end(tid, call, NEVER, 0)
-    for tid, call in under_way.items():
-        end(tid, call, NEVER, 0)
-
-
-def _of(
-    stream: Stream, plan: Plan, tasks: set[int], wanted: set[int]
-) -> Iterator[tuple[int, int, int, bytes]]:
-    """(ns, event, task, data) of the records of some tasks and events on one CPU."""
-    for found in _records(stream, plan):
-        ns, id, tid, _ = found
-        if tid in tasks and id in wanted and not (tid == plan.gate and ns < plan.gate_from):
-            yield found
-
-
-def _records(stream: Stream, plan: Plan) -> Iterator[tuple[int, int, int, bytes]]:
-    """(ns, event, task, data) of the records of one CPU."""
-    common = struct.Struct((">" if plan.page.big_endian else "<") + "HBxi")
-    for ns, data in records(stream, plan.page):
-        if len(data) >= COMMON and (plan.until_ns is None or ns <= plan.until_ns):
-            id, _, tid = common.unpack_from(data)
-            yield ns, id, tid, data

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from types import ModuleType
 from typing import Any
 
 from kfoot.readers.base import Progress
+from kfoot.readers.call_counts import CallCounts
 from kfoot.readers.ftrace_format import Field
 from kfoot.readers.ftrace_tally import Tally, keep_life
 from kfoot.readers.native import native, threads_here
+from kfoot.readers.ring_apart import Apart
 from kfoot.readers.ring_buffer import NEVER_NS, Calls, Plan, Stream, life_of, lives_in
 
 WINDOW = 4 << 20
@@ -42,15 +44,67 @@ def scan(
     """
     with ExitStack() as stack:
         files = _files(stack, streams)
-        # The time of nearly all pages runs forward; only where it does not, all are gone through
-        # beforehand to set it right.
-        for indexed in (False, True):
-            ring = _ring(module, files, plan, indexed, threads or threads_here(), window)
-            stack.callback(ring.stop)
+        for ring in _rings(stack, module, files, plan, threads, window):
             found = _counts(ring, streams, plan, sum(file[-1] for file in files), progress)
             if found is not None:
                 return found
     raise AssertionError("pages that are in order are not")
+
+
+def scan_apart(
+    module: ModuleType,
+    streams: list[Stream],
+    plan: Plan,
+    apart: Apart,
+    threads: int = 0,
+    window: int = WINDOW,
+) -> tuple[CallCounts, CallCounts]:
+    """Count the calls of all tasks by ABI, as ``ring_apart.count``.
+
+    Raises OSError as ``scan``.
+    """
+    words = (
+        apart.narrow_ioctl,
+        sorted(apart.narrow_execs),
+        sorted(apart.execs),
+        sorted(tid for tid in apart.announced if -_HALF <= tid < _HALF),
+    )
+    with ExitStack() as stack:
+        files = _files(stack, streams)
+        for ring in _rings(stack, module, files, plan, threads, window, apart.beside, words):
+            _find_gate(ring, plan)
+            while ring.step():
+                pass
+            found = ring.end()
+            if found is not None:
+                return found["calls"], found["compat_calls"]
+    raise AssertionError("pages that are in order are not")
+
+
+def _rings(
+    stack: ExitStack,
+    module: ModuleType,
+    files: list[tuple[int, int, int, int]],
+    plan: Plan,
+    threads: int,
+    window: int,
+    lives: Iterable[int] | None = None,
+    apart: tuple[int, list[int], list[int], list[int]] | None = None,
+) -> Iterator[Any]:
+    """Scanners of the same: the second is to be taken where the first one gives None.
+
+    The time of nearly all pages runs forward; only where it does not, all are gone through
+    beforehand to set it right.
+    """
+    for indexed in (False, True):
+        ring = _ring(module, files, plan, indexed, threads or threads_here(), window, lives, apart)
+        stack.callback(ring.stop)
+        yield ring
+
+
+def _find_gate(ring: Any, plan: Plan) -> None:
+    if plan.gate is not None and plan.event(("sched", "sched_process_exec")):
+        ring.find_gate()
 
 
 def _counts(
@@ -60,8 +114,7 @@ def _counts(
     lives = lives_in(plan)
     tally = Tally()
     unread = [0] * len(streams)
-    if plan.gate is not None and plan.event(("sched", "sched_process_exec")):
-        ring.find_gate()
+    _find_gate(ring, plan)
     while step := ring.step():
         done, rows = step
         for at, id, tid, data in rows:
@@ -91,6 +144,8 @@ def _ring(
     indexed: bool,
     threads: int,
     window: int,
+    lives: Iterable[int] | None = None,
+    apart: tuple[int, list[int], list[int], list[int]] | None = None,
 ) -> Any:
     calls = Calls.of(plan)
     exec_ = plan.event(("sched", "sched_process_exec"))
@@ -107,12 +162,13 @@ def _ring(
         leave_nr=_field(calls.exit_nr),
         ret=_field(calls.ret),
         exec=exec_.id if exec_ else -1,
-        lives=sorted(lives_in(plan)),
+        lives=sorted(lives_in(plan) if lives is None else lives),
         ioctl=plan.ioctl,
         until=NEVER_NS if plan.until_ns is None else plan.until_ns,
         gate=plan.gate if plan.gate is not None and -_HALF <= plan.gate < _HALF else None,
         window=window,
         indexed=indexed,
+        apart=apart,
     )
 
 
