@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING
 
 from kfoot.reports import text
 from kfoot.reports.digest import LETTERS, TIERS, AreaLine, Digest, digest, letters
-from kfoot.reports.tables import Footprint
+from kfoot.reports.tables import Footprint, Row
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,7 +60,7 @@ class _Summary:
         self._evidence()
         self._areas()
         facts = self.facts
-        self._items("system calls", [_call(row) for row in facts.syscalls], 3, "syscalls")
+        self._items("system calls", _calls(facts.syscalls), 3, "syscalls")
         self._items(
             "ioctls",
             [f"{name} ×{text.count(calls)} {driver}" for name, driver, calls in facts.ioctls],
@@ -190,12 +191,22 @@ class _Summary:
         return plain
 
 
-def _call(row: object) -> str:
-    assert isinstance(row, dict)
-    name = text.clean(row.get("name") or f"nr {row.get('nr')}")
-    errors = row.get("errors")
-    failed = f" ({errors:,} failed)" if errors else ""
-    return f"{name} {text.count(row.get('calls'))}{failed}"
+def _calls(rows: Sequence[Row]) -> list[str]:
+    """Where calls were made by several ABIs, all but the one most used are named: one name may
+    stand for two calls."""
+    by_abi: Counter[str] = Counter()
+    for row in rows:
+        by_abi[str(row.get("abi"))] += row.get("calls") or 0
+    usual = max(by_abi, key=lambda abi: (by_abi[abi], abi), default=None)
+    found = []
+    for row in rows:
+        name = text.clean(row.get("name") or f"nr {row.get('nr')}")
+        if str(row.get("abi")) != usual:
+            name = f"{text.clean(row.get('abi') or 'ABI unknown')} {name}"
+        errors = row.get("errors")
+        failed = f" ({errors:,} failed)" if errors else ""
+        found.append(f"{name} {text.count(row.get('calls'))}{failed}")
+    return found
 
 
 def _join(items: Iterable[str], room: int, between: str) -> str:
