@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 ENTER, EXIT, SWITCH, NEWTASK, FORK, EXEC, RENAME = 21, 22, 300, 301, 302, 303, 304
+NOTHING: Mapping[str, list[bytes]] = MappingProxyType({})
 
 _COMMON = """name: {name}
 ID: {id}
@@ -203,9 +206,9 @@ def folder(path: Path, cpus: dict[int, bytes], **info: object) -> Path:
     return path
 
 
-def _event_section() -> tuple[bytes, bytes]:
+def _event_section(more: Mapping[str, list[bytes]] = NOTHING) -> tuple[bytes, bytes]:
     """The ftrace events (none) and the event formats by system."""
-    systems: dict[str, list[bytes]] = {}
+    systems = {system: list(texts) for system, texts in more.items()}
     for (system, _), text in formats().items():
         systems.setdefault(system, []).append(text)
     body = struct.pack("<I", len(systems))
@@ -238,8 +241,10 @@ def trace_dat_6(
     uname: bytes,
     comms: bytes = b"",
     stats: dict[int, bytes] | None = None,
+    more: Mapping[str, list[bytes]] = NOTHING,
 ) -> bytes:
-    ftrace, events = _event_section()
+    """``more``: formats of further events, by system."""
+    ftrace, events = _event_section(more)
     count = max(cpus) + 1
     head = b"\x17\x08\x44tracing6\0" + struct.pack("<BBI", 0, 8, 4096)
     head += _header_info() + ftrace + events

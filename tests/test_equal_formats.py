@@ -27,9 +27,12 @@ X86 = Options(arch=os.uname().machine)
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of pages, with trace.txt and trace.dat beside it: all events of a small workload."""
     needs("root", "tracefs")
-    folder = tmp_path_factory.mktemp("equal")
+    return recorded(tmp_path_factory.mktemp("equal"), WORK)
+
+
+def recorded(folder: Path, work: str) -> Path:
+    """A folder of pages, with trace.txt and trace.dat beside it: all events of a small workload."""
     pages = folder / "ftrace"
     pages.mkdir()
     instance = tracefs.Instance(TRACING)
@@ -38,7 +41,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
         instance.write("trace_clock", "mono")
         instance.write("options/event-fork", 1)
         child = subprocess.Popen(
-            ["sh", "-c", f"read go; {WORK}"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+            ["sh", "-c", f"read go; {work}"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
         instance.write("set_event_pid", child.pid)
         for system in ("raw_syscalls", "syscalls", "sched", "task", "kmem", "irq", "timer"):
@@ -119,3 +122,44 @@ def test_the_text_of_trace_cmd_is_equal_but_for_the_context(recording: Path) -> 
     assert text.unparsed == 0
     assert events(text, context=False) == events(pages, context=False)
     assert calls(text) == calls(pages)
+
+
+NARROW = """
+int main(void)
+{
+    for (int i = 0; i < 50; i++) {
+        int parent;
+        __asm__ volatile("int $0x80" : "=a"(parent) : "a"(64));
+    }
+    return 0;
+}
+"""
+
+
+def test_32_bit_calls_are_told_apart_in_a_trace_dat(tmp_path: Path) -> None:
+    """64 is getppid for an i386 task and semget for an x86_64 one."""
+    needs("root", "tracefs", "gcc")
+    if os.uname().machine != "x86_64":
+        pytest.skip("the program is one of i386")
+    built = subprocess.run(
+        ["gcc", "-m32", "-static", "-x", "c", "-", "-o", str(tmp_path / "narrow")],
+        input=NARROW,
+        text=True,
+        check=False,
+    )
+    if built.returncode:
+        pytest.skip("gcc builds no 32-bit programs here")
+    folder = recorded(tmp_path, f"{tmp_path}/narrow; ls / > /dev/null")
+
+    def getppids(reading: Reading) -> dict[str | None, int]:
+        found: Counter[str | None] = Counter()
+        for key, count in reading.calls.items():
+            found[key.abi] += count.calls * (key.nr == 64)
+        return dict(+found)
+
+    dat = DAT.read([folder / "trace.dat"], X86)
+    assert getppids(dat) == {"i386": 50}
+    assert not dat.facts.abi_assumed
+    pages = PAGES.read([folder / "ftrace"], X86)
+    assert getppids(pages) == {"x86_64": 50}
+    assert pages.facts.abi_assumed, "nothing says that all events were recorded"

@@ -132,3 +132,14 @@ def test_a_lossy_trace_exits_3(tmp_path: Path) -> None:
     evidence = json.loads((tmp_path / "x.kfoot/footprint.json").read_text())["evidence"]
     assert not evidence["valid"]
     assert {row["kind"] for row in evidence["losses"]} == {"truncated", "unparsed"}
+
+
+def test_a_trace_that_does_not_tell_the_abi_is_noted(tmp_path: Path) -> None:
+    source = DATA / "mdt-reservoir.arm64.ftrace.txt.zst"
+    done = kfoot("import", source, "--arch", "aarch64", "-o", "a", cwd=tmp_path)
+    note = "calls named as arm64's: the trace does not tell 32-bit tasks"
+    assert note in " ".join(done.stderr.split())
+    kept = json.loads((tmp_path / "a.kfoot/footprint.json").read_bytes())
+    assert note in kept["evidence"]["notes"]
+    done = kfoot("import", source, "--arch", "armv7l", "-o", "b", cwd=tmp_path)
+    assert "32-bit" not in done.stderr

@@ -12,6 +12,7 @@ from kfoot.readers.base import Options
 from kfoot.readers.ftrace_pages import READER
 from kfoot.readers.native import native as native_scanners
 from kfoot.readers.reading import CallKey, Loss, Reading, Request
+from kfoot.readers.trace_dat import READER as DAT
 
 X86 = Options(arch="x86_64")
 BESIDE = 900
@@ -141,6 +142,72 @@ def test_without_all_events_nothing_is_concluded(tmp_path: Path) -> None:
     narrow(cpu, 200, 5, 3)
     reading = read(w.folder(tmp_path / "f", {0: cpu.data()}))
     assert set(outcomes(reading)) == {("x86_64", 3, "ok"), ("x86_64", 5, "ok")}
+
+
+def dat(cpu: w.Cpu, tmp_path: Path, kinds: int = 300) -> Reading:
+    """The same records in a trace.dat that has the formats of so many events beside calls."""
+    text = FORMAT.partition("\n")[2]
+    formats = [
+        text.replace("sys_enter_read", f"sys_enter_{n}").replace(str(BESIDE), str(BESIDE + n))
+        for n in range(kinds)
+    ]
+    path = tmp_path / "trace.dat"
+    more = {"syscalls": [form.encode() for form in formats]}
+    path.write_bytes(w.trace_dat_6({0: cpu.data()}, uname=b"Linux box 6.1 x86_64", more=more))
+    return DAT.read([path], Options())
+
+
+def test_a_trace_dat_with_the_events_beside_all_calls(tmp_path: Path) -> None:
+    cpu = w.Cpu()
+    native(cpu, 100, 3, 0)
+    narrow(cpu, 200, 3, 10, tid=8)
+    narrow(cpu, 300, 313, -38)
+    reading = dat(cpu, tmp_path)
+    assert outcomes(reading) == {
+        ("x86_64", 3, "ok"): 1,
+        ("x86_64", 313, "ENOSYS"): 1,
+        ("i386", 3, "ok"): 1,
+    }
+    assert not reading.facts.abi_assumed
+
+
+@pytest.mark.parametrize("why", ["few", "none seen", "some enabled", "records missing"])
+def test_a_trace_dat_that_does_not_tell(tmp_path: Path, why: str) -> None:
+    """Numbers are the machine's own then, and the reading says that this is assumed."""
+    cpu = w.Cpu()
+    if why != "none seen":
+        native(cpu, 100, 3, 0)
+    for at in range(200, 260, 10):
+        narrow(cpu, at, 5, 3, tid=7 if why == "some enabled" else 8)
+    if why == "records missing":
+        cpu.flush()
+        cpu.missed = 2
+        narrow(cpu, 300, 5, 3)
+    reading = dat(cpu, tmp_path, 20 if why == "few" else 300)
+    assert {key.abi for key in reading.calls} == {"x86_64"}
+    assert reading.facts.abi_assumed
+
+
+def test_a_task_that_began_another_program_may_have_another_abi(tmp_path: Path) -> None:
+    cpu = w.Cpu()
+    native(cpu, 100, 59, 0)
+    cpu.add(200, w.execute(7, b"/bin/narrow"))
+    for at in range(300, 360, 10):
+        narrow(cpu, at, 5, 3)
+    reading = dat(cpu, tmp_path)
+    assert outcomes(reading) == {("x86_64", 59, "ok"): 1, ("i386", 5, "ok"): 6}
+    assert not reading.facts.abi_assumed
+
+
+def test_without_32_bit_calls_nothing_is_assumed(tmp_path: Path) -> None:
+    cpu = w.Cpu()
+    native(cpu, 100, 3, 0)
+    assert not dat(cpu, tmp_path).facts.abi_assumed
+    only = w.Cpu()
+    narrow(only, 100, 3, 0)
+    folder = w.folder(tmp_path / "f", {0: only.data()})
+    assert READER.read([folder], X86).facts.abi_assumed
+    assert not READER.read([folder], Options(arch="armv7l")).facts.abi_assumed
 
 
 def test_where_records_are_missing_it_is_not_known(tmp_path: Path) -> None:

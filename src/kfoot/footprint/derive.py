@@ -155,7 +155,7 @@ def attribute(
             "losses": losses,
             "foreign_events": foreign,
             "checks": [_check(check) for check in evidence.checks],
-            "notes": _notes(manifest, evidence, atlas),
+            "notes": _notes(manifest, evidence, atlas, abi),
             "valid": not losses,
         },
         "capture": {
@@ -193,11 +193,13 @@ class _Namer:
         return Named(call.name, request, place.section, place.area)
 
 
-def _notes(manifest: Manifest, evidence: Evidence, atlas: Atlas) -> list[str]:
+def _notes(manifest: Manifest, evidence: Evidence, atlas: Atlas, abi: str | None) -> list[str]:
     """What a reader of the result must know although nothing was lost."""
     notes = []
     if atlas.note:
         notes.append(f"mapped with another kernel's sources: {atlas.note}")
+    if any(reading.facts.abi_assumed for reading in evidence.calls):
+        notes.append(f"calls named as {abi}'s: the trace does not tell 32-bit tasks")
     if evidence.events and any(entry.name == "strace" for entry in manifest.collectors):
         notes.append(
             "strace stopped the workload at every call: signal, sched and timer events include"

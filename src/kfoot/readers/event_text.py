@@ -90,6 +90,7 @@ class EventText:
         self.named.end()
         if not self.tally.calls:
             self.tally.calls = self._named_calls
+            self.tally.abi_told = True
         reading = finish(self.tally, format=format, source=where, arch=arch, describe=_described)
         reading.calls = {
             (

@@ -111,6 +111,8 @@ class Tally:
     last: int | None = None
     timed: bool = True
     """False: the clock counts something else than time, so durations are not measured."""
+    abi_told: bool = False
+    """``calls`` are known to be the machine's own, and none of them a 32-bit task's."""
 
 
 def keep_life(tally: Tally, life: Life) -> None:
@@ -174,6 +176,7 @@ def finish(
         )
     reading.events = _events(tally, process, describe)
     reading.calls = _calls(tally.calls, tally.timed, process, abi, arch)
+    reading.facts.abi_assumed = abi in _COMPAT and bool(tally.calls) and not tally.abi_told
     if tally.compat_calls:
         compat = _COMPAT.get(abi or "")
         reading.calls |= _calls(tally.compat_calls, tally.timed, process, compat, arch)

@@ -131,6 +131,9 @@ class Facts:
     first_s: float | None = None
     last_s: float | None = None
     tool: str | None = None
+    abi_assumed: bool = False
+    """Calls were recorded by number alone, and may be a 32-bit task's: they got the machine's own
+    ABI."""
 
 
 @dataclass(slots=True)

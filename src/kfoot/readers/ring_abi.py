@@ -31,17 +31,28 @@ _EXECS = {
 }
 """execve and execveat of a kernel's own ABI and of its 32-bit one."""
 
+_ENOSYS = -38
+_ALL = 200
+"""Calls that every kernel has an event for, at least: x86_64 has some 350, arm64 300."""
 _NEAR = 10_000
 """Records behind a processor's first one in which its call's return is looked for."""
 MOST_BYTES = 1 << 30
 """Pages that are gone through again in Python, at most: that is minutes."""
 
 
-def set_apart(streams: Sequence[Stream], plan: Plan, tally: Tally, arch: str | None) -> list[Loss]:
+def set_apart(
+    streams: Sequence[Stream],
+    plan: Plan,
+    tally: Tally,
+    arch: str | None,
+    *,
+    all_events: bool = True,
+) -> list[Loss]:
     """Move 32-bit calls of ``tally.calls`` to ``tally.compat_calls``.
 
-    All events must have been enabled. Returns a loss when there are such calls and they cannot be
-    told apart: records are missing, or there are too many.
+    Returns a loss when there are such calls and they cannot be told apart: records are missing, or
+    there are too many. Where it is not known that all events were enabled, nothing is concluded
+    unless the records themselves speak for it.
     """
     abi = native_abi(arch)
     beside = {
@@ -53,11 +64,14 @@ def set_apart(streams: Sequence[Stream], plan: Plan, tally: Tally, arch: str | N
         return []
     native = tally.events.of(beside)
     mixed = _mixed(tally, Calls.of(plan).enter, native, plan.gate)
+    damaged = any(s.damage.missed or s.damage.silent or s.damage.corrupt for s in streams)
+    if not all_events and (damaged or not _enabled(tally, len(beside), native, mixed)):
+        return []
     cut = _cut_in_two(streams, plan, beside) & native.keys() if mixed else set()
     tasks = {tid for tid, excess in mixed.items() if excess > (tid in cut)}
     if not tasks:
+        tally.abi_told = True
         return []
-    damaged = any(s.damage.missed or s.damage.silent or s.damage.corrupt for s in streams)
     execs, narrow_execs = _EXECS[abi]
     announced = cut if plan.gate is None else cut | {plan.gate}
     apart = Apart(frozenset(beside), frozenset(announced), execs, narrow_execs, _IOCTL_32)
@@ -71,6 +85,7 @@ def set_apart(streams: Sequence[Stream], plan: Plan, tally: Tally, arch: str | N
     others = {key: row for key, row in tally.calls.by_task().items() if key[0] not in tasks}
     tally.calls = CallTable(others | native_calls)
     tally.compat_calls = CallTable(narrow_calls)
+    tally.abi_told = True
     return []
 
 
@@ -89,6 +104,22 @@ def _count(
     if plan.gate in tasks:
         plan = replace(plan, gate_from=ring_buffer.gate_from(fresh, plan))
     return ring_apart.count(fresh, plan, apart, tasks)
+
+
+def _enabled(tally: Tally, beside: int, native: dict[int, int], mixed: dict[int, int]) -> bool:
+    """Whether the events beside calls seem to have been enabled, all of them: nearly all have their
+    formats in the file, they were seen, and a task that has some of them and lacks others began
+    another program meanwhile, which may be of the other ABI."""
+    if beside < _ALL or not native:
+        return False
+    unknown = dict.fromkeys(mixed, 1)  # a call that the recording's begin cut in two
+    for (tid, _, outcome, _), (calls, _) in tally.calls.by_task().items():
+        if outcome == _ENOSYS and tid in unknown:
+            unknown[tid] += calls
+    began = {life.tid for life in tally.lives if life.kind == "exec"}
+    return all(
+        tid in began or excess <= unknown[tid] for tid, excess in mixed.items() if tid in native
+    )
 
 
 def _mixed(

@@ -18,6 +18,7 @@ from kfoot.readers.files import plain_file
 from kfoot.readers.ftrace_format import PageFormat
 from kfoot.readers.ftrace_tally import NANOSECOND_CLOCKS, Tally, ioctl_number, until_ns
 from kfoot.readers.reading import Loss, Reading
+from kfoot.readers.ring_abi import set_apart
 from kfoot.readers.ring_buffer import Plan, Stream
 from kfoot.readers.ring_reading import count, losses_of, reading_of
 from kfoot.readers.trace_dat_file import MAGIC, Buffer, CpuData, TraceDat, chunks, parse
@@ -69,6 +70,8 @@ def _read(found: TraceDat, options: Options) -> Reading:
         plan = replace(plan, page=page._replace(page=buffer.page_bytes))
         streams = [_stream(found, data, options, broken) for data in buffer.cpus]
         tally = count(streams, plan, options.progress)
+        # It does not say which events were enabled, only which ones it may have.
+        losses += set_apart(streams, plan, tally, arch, all_events=False)
         tally.timed = (buffer.clock or found.clock or "local") in NANOSECOND_CLOCKS
         statistics = found.statistics if buffer.name == "" else {}
         losses += [*broken, *losses_of(streams, statistics, _where(found, buffer))]
@@ -126,7 +129,8 @@ def _add(total: Tally, more: Tally) -> Tally:
     events.add(more.events)
     total.events = events
     if not total.calls:
-        total.calls = more.calls
+        total.calls, total.compat_calls = more.calls, more.compat_calls
+        total.abi_told = more.abi_told
     if not total.lives:
         total.lives = more.lives
     bounds = [(total.first, more.first, min), (total.last, more.last, max)]

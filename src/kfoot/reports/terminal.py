@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import sys
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 LABEL = 14
 AREAS = 8
 BAR = 10
+_NARROW = ("i386", "arm", "x32")
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _PLAIN = str.maketrans({"–": "-", "…": "~", "·": "|", "×": "x", "µ": "u", "—": "-"})
 
@@ -119,7 +119,7 @@ class _Summary:
         self._items("evidence", words, 3, None, style)
         self._items("losses", facts.losses, 2, None, "red")
         self._items("not recorded", facts.not_recorded, 2, None, "yellow")
-        self._items("note", facts.notes, 1, None)
+        self._items("note", facts.notes, 3, None)
 
     def _areas(self) -> None:
         areas = self.facts.areas
@@ -192,17 +192,14 @@ class _Summary:
 
 
 def _calls(rows: Sequence[Row]) -> list[str]:
-    """Where calls were made by several ABIs, all but the one most used are named: one name may
+    """Where calls were made by several ABIs, those of the narrow ones are marked: one name may
     stand for two calls."""
-    by_abi: Counter[str] = Counter()
-    for row in rows:
-        by_abi[str(row.get("abi"))] += row.get("calls") or 0
-    usual = max(by_abi, key=lambda abi: (by_abi[abi], abi), default=None)
+    several = len({row.get("abi") for row in rows}) > 1
     found = []
     for row in rows:
         name = text.clean(row.get("name") or f"nr {row.get('nr')}")
-        if str(row.get("abi")) != usual:
-            name = f"{text.clean(row.get('abi') or 'ABI unknown')} {name}"
+        if several and row.get("abi") in _NARROW:
+            name = f"{row['abi']} {name}"
         errors = row.get("errors")
         failed = f" ({errors:,} failed)" if errors else ""
         found.append(f"{name} {text.count(row.get('calls'))}{failed}")
