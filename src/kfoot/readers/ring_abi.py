@@ -112,14 +112,15 @@ def _enabled(tally: Tally, beside: int, native: dict[int, int], mixed: dict[int,
     another program meanwhile, which may be of the other ABI."""
     if beside < _ALL or not native:
         return False
-    unknown = dict.fromkeys(mixed, 1)  # a call that the recording's begin cut in two
+    began = {life.tid for life in tally.lives if life.kind == "exec"}
+    # One may be the call that the recording's begin cut in two.
+    unknown = {tid: 1 for tid, excess in mixed.items() if tid in native and tid not in began}
+    if all(mixed[tid] <= 1 for tid in unknown):
+        return True
     for (tid, _, outcome, _), (calls, _) in tally.calls.by_task().items():
         if outcome == _ENOSYS and tid in unknown:
             unknown[tid] += calls
-    began = {life.tid for life in tally.lives if life.kind == "exec"}
-    return all(
-        tid in began or excess <= unknown[tid] for tid, excess in mixed.items() if tid in native
-    )
+    return all(mixed[tid] <= most for tid, most in unknown.items())
 
 
 def _mixed(
