@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -210,6 +212,26 @@ def test_pages_without_descriptions_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "cpu0.pages").write_bytes(bytes(4096))
     with pytest.raises(InputError, match=r"formats\.txt"):
         PAGES.read([tmp_path], X86)
+
+
+def test_a_broken_description_is_an_error_or_a_reading(tmp_path: Path) -> None:
+    folder = w.folder(tmp_path / "f", two_cpus(), all_events=True, gate=7)
+    (folder / "stats.txt").write_text("# cpu0\nentries: 0\noverrun: 3\n")
+    (folder / "tasks.txt").write_text("7\t7\t1\tsh\n")
+    (folder / "saved_cmdlines.txt").write_text("7 my prog\n")
+    (folder / "saved_tgids.txt").write_text("7 7\n")
+    dice = random.Random(3)
+    for path in sorted(folder.glob("*.[tj]*")):
+        whole = path.read_bytes()
+        for attempt in range(40):
+            broken = bytearray(whole[: len(whole) * attempt // 20])
+            for _ in range(attempt // 5):
+                if broken:
+                    broken[dice.randrange(len(broken))] ^= 1 << dice.randrange(8)
+            path.write_bytes(broken)
+            with suppress(InputError):
+                assert PAGES.read([folder], Options(arch="x86_64")).events
+        path.write_bytes(whole)
 
 
 def test_pages_beside_a_copy_of_the_events_folder(tmp_path: Path) -> None:

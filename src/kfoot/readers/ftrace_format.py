@@ -104,7 +104,7 @@ def parse_formats(text: bytes) -> dict[int, EventFormat]:
     if first := _FIRST.match(text):
         heads.insert(0, first)
     ends = [*(head.start() for head in heads[1:]), len(text)]
-    for head, end in zip(heads, ends, strict=True):
+    for head, end in zip(heads, ends, strict=False):  # no heads, one end
         system = head[1].decode("ascii", "backslashreplace")
         _, name, number = head.groups()
         if name is not None:
