@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,42 @@ def test_derived_again_it_is_the_same_byte_for_byte(
     assert load(capture.path) == json.loads(before)
     assert capture.footprint_file.read_bytes() == before
     assert (capture.path / "flows.json").read_bytes() == flows
+
+
+def _open_files() -> list[str]:
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            found.append(os.readlink(f"/proc/self/fd/{name}"))
+    return found
+
+
+def test_what_was_recorded_is_read_before_it_is_packed_with_the_same_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("root", "tracefs")
+    monkeypatch.setattr("kfoot.capture.LARGE", 10_000)
+    made = record(["ls", "/"], out=tmp_path / "x.kfoot", collector="ftrace")
+    assert any(path.match("cpu*.pages.zst") for path in made.plain)
+    assert [path for path in _open_files() if ".pages" in path]
+    assert all(path.stat().st_size >= 10_000 for path in made.plain.values())
+    # Where the packed files are not looked at, they cannot be missed.
+    packed = {path: path.read_bytes() for path in made.plain if path.match("*.pages.zst")}
+    for path in packed:
+        path.write_bytes(b"")
+    manifest, made.manifest.sha256 = made.manifest.sha256, {}
+    derive(made)
+    for path, data in packed.items():
+        path.write_bytes(data)
+    made.manifest.sha256 = manifest
+    assert made.plain == {}
+    assert not [path for path in _open_files() if ".pages" in path]
+    first = json.loads(made.footprint_file.read_bytes())
+    derive(Capture.open(made.path))
+    again = json.loads(made.footprint_file.read_bytes())
+    assert first["capture"].pop("raw_sha256") == {}
+    assert again["capture"].pop("raw_sha256") == manifest
+    assert first == again
 
 
 def test_an_altered_raw_file_is_not_valid_evidence(

@@ -14,7 +14,9 @@ import json
 import os
 import re
 import time
+import weakref
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,10 @@ SUFFIX = ".kfoot"
 MANIFEST = "manifest.json"
 SMALL = 4096
 """Raw files below this many bytes are not worth compressing."""
+LARGE = 32 << 20
+"""Raw files of this many bytes and more stay readable unpacked until they have been read."""
+_MOST_KEPT = 256
+"""Files kept open for that: a process may have a thousand (RLIMIT_NOFILE)."""
 
 
 @dataclass(slots=True)
@@ -106,6 +112,11 @@ class Capture:
     def __init__(self, path: Path, manifest: Manifest):
         self.path = path
         self.manifest = manifest
+        self.plain: dict[Path, Path] = {}
+        """Packed raw files, and where the same is to be had unpacked: after ``close``, in this
+        process, until ``forget_plain``."""
+        self._kept = ExitStack()
+        weakref.finalize(self, self._kept.close)
 
     @property
     def raw(self) -> Path:
@@ -188,7 +199,7 @@ class Capture:
             for name in entry.files:
                 path = self.raw / name
                 if path.stat().st_size >= SMALL:
-                    path = _packed(path)
+                    path = self._pack(path)
                 done.append(path.relative_to(self.raw).as_posix())
             entry.files = done
         self.manifest.sha256 = {
@@ -199,6 +210,25 @@ class Capture:
         }
         self.manifest.closed = True
         self.save()
+
+    def _pack(self, path: Path) -> Path:
+        """As ``_packed``. A large file is open before it is removed: to be read it need not be
+        unpacked again, which may take longer than all else, and its blocks are still in memory."""
+        kept = None
+        if path.stat().st_size >= LARGE and len(self.plain) < _MOST_KEPT:
+            with suppress(OSError):
+                kept = path.open("rb")
+        packed = _packed(path)
+        if kept is not None:
+            self._kept.enter_context(kept)
+            if packed != path:
+                self.plain[packed] = Path(f"/proc/self/fd/{kept.fileno()}")
+        return packed
+
+    def forget_plain(self) -> None:
+        """Let go of what was packed: its room on the disk is free then."""
+        self.plain.clear()
+        self._kept.close()
 
     def altered(self) -> list[str]:
         """Raw and system files that are missing or differ from the manifest's sha256."""

@@ -35,7 +35,10 @@ def read_raw(capture: Capture, *, progress: Progress | None = None) -> list[Read
     for entry in manifest.collectors:
         if entry.files:
             options = Options(
-                arch=manifest.arch, until_s=_until(manifest, entry.format), progress=progress
+                arch=manifest.arch,
+                until_s=_until(manifest, entry.format),
+                progress=progress,
+                plain=capture.plain,
             )
             found.extend(readers.read(capture.raw_files(entry), options, format=entry.format))
     return found
@@ -62,6 +65,7 @@ def derive(
     """
     atlas = atlas or open_atlas(capture.manifest.release)
     readings = read_raw(capture, progress=progress)
+    capture.forget_plain()
     system = System.of(capture)
     footprint, chart = attribute(capture.manifest, readings, system, atlas)
     footprint["evidence"]["altered"] = capture.altered() if capture.manifest.closed else []

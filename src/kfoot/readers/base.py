@@ -5,8 +5,8 @@ A reader knows one raw format and nothing of collectors, atlas or reports.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -26,6 +26,8 @@ class Options:
     until_s: float | None = None
     """Trim: records later than this time of the trace's own clock are left out."""
     progress: Progress | None = None
+    plain: Mapping[Path, Path] = field(default_factory=dict)
+    """Packed files of which the same bytes are to be had unpacked, and where."""
 
 
 class Reader(Protocol):

@@ -52,7 +52,7 @@ def read_folder(format: str, folder: Path, found: Mapping[int, Path], options: O
     )
     broken: list[Loss] = []
     streams = [
-        Stream(cpu, _Blocks(path, options, broken), _region(path))
+        Stream(cpu, _Blocks(path, options, broken), _region(path, options))
         for cpu, path in sorted(found.items())
     ]
     tally = count(streams, plan, options.progress)
@@ -79,7 +79,7 @@ class _Blocks:
         self._path, self._options, self._broken = path, options, broken
 
     def __call__(self) -> Iterator[bytes]:
-        with Source(self._path) as source:
+        with Source(self._options.plain.get(self._path, self._path)) as source:
             while block := source.read():
                 yield block
                 if self._options.progress is not None:
@@ -89,8 +89,9 @@ class _Blocks:
                 self._broken.append(Loss("truncated", where, None))
 
 
-def _region(path: Path) -> tuple[Path, int, int] | None:
-    return (path, 0, path.stat().st_size) if bare_name(path) == path.name else None
+def _region(path: Path, options: Options) -> tuple[Path, int, int] | None:
+    plain = options.plain.get(path, path if bare_name(path) == path.name else None)
+    return (plain, 0, plain.stat().st_size) if plain is not None else None
 
 
 def _description(folder: Path, name: str) -> bytes | None:
