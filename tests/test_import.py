@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
+import ringwriter as w
 from kfoot.capture import SMALL
 
 DATA = Path(__file__).parent / "data"
@@ -143,3 +144,12 @@ def test_a_trace_that_does_not_tell_the_abi_is_noted(tmp_path: Path) -> None:
     assert note in kept["evidence"]["notes"]
     done = kfoot("import", source, "--arch", "armv7l", "-o", "b", cwd=tmp_path)
     assert "32-bit" not in done.stderr
+
+
+def test_a_trace_that_names_its_machine_is_noted_with_it(tmp_path: Path) -> None:
+    cpu = w.Cpu()
+    cpu.add(100, w.enter(7, 3))
+    cpu.add(105, w.leave(7, 3, 0))
+    (tmp_path / "t.dat").write_bytes(w.trace_dat_6({0: cpu.data()}, uname=b"Linux b 6.1 aarch64"))
+    done = kfoot("import", "t.dat", "-o", "a", cwd=tmp_path)
+    assert "calls named as arm64's: the trace does not tell 32-bit tasks" in done.stderr

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 import ringwriter as w
-from kfoot.readers import ring_abi
+from kfoot.readers import ring_abi, trace_dat
 from kfoot.readers.base import Options
+from kfoot.readers.call_counts import CallTable
 from kfoot.readers.ftrace_pages import READER
+from kfoot.readers.ftrace_tally import Tally
 from kfoot.readers.native import native as native_scanners
 from kfoot.readers.reading import CallKey, Loss, Reading, Request
 from kfoot.readers.trace_dat import READER as DAT
@@ -186,6 +188,15 @@ def test_a_trace_dat_that_does_not_tell(tmp_path: Path, why: str) -> None:
     reading = dat(cpu, tmp_path, 20 if why == "few" else 300)
     assert {key.abi for key in reading.calls} == {"x86_64"}
     assert reading.facts.abi_assumed
+
+
+def test_calls_of_a_first_instance_that_are_all_32_bit_stay() -> None:
+    total, more = Tally(), Tally()
+    total.compat_calls = CallTable({(7, 3, 0, -1): [1, 5]})
+    total.abi_told = True
+    more.calls = CallTable({(7, 3, 0, -1): [1, 5]})
+    both = trace_dat._add(total, more)
+    assert (len(both.calls), len(both.compat_calls), both.abi_told) == (0, 1, True)
 
 
 def test_a_task_that_began_another_program_may_have_another_abi(tmp_path: Path) -> None:

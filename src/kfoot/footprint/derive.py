@@ -159,7 +159,7 @@ def attribute(
             "losses": losses,
             "foreign_events": foreign,
             "checks": [_check(check) for check in evidence.checks],
-            "notes": _notes(manifest, evidence, atlas, abi),
+            "notes": _notes(manifest, evidence, atlas),
             "valid": not losses,
         },
         "capture": {
@@ -197,12 +197,14 @@ class _Namer:
         return Named(call.name, request, place.section, place.area)
 
 
-def _notes(manifest: Manifest, evidence: Evidence, atlas: Atlas, abi: str | None) -> list[str]:
+def _notes(manifest: Manifest, evidence: Evidence, atlas: Atlas) -> list[str]:
     """What a reader of the result must know although nothing was lost."""
     notes = []
     if atlas.note:
         notes.append(f"mapped with another kernel's sources: {atlas.note}")
-    if any(reading.facts.abi_assumed for reading in evidence.calls):
+    assumed = {reading.facts.arch or "" for reading in evidence.calls if reading.facts.abi_assumed}
+    for arch in sorted(assumed):
+        abi = ABI_OF_MACHINE.get(arch, arch)
         notes.append(f"calls named as {abi}'s: the trace does not tell 32-bit tasks")
     if evidence.events and any(entry.name == "strace" for entry in manifest.collectors):
         notes.append(

@@ -20,7 +20,7 @@ from kfoot.readers import ring_apart, ring_buffer, ring_native
 from kfoot.readers.call_counts import CallCounts, CallTable
 from kfoot.readers.ftrace_tally import Tally, native_abi
 from kfoot.readers.reading import Loss
-from kfoot.readers.ring_apart import Apart, records_of
+from kfoot.readers.ring_apart import ENOSYS, Apart, records_of
 from kfoot.readers.ring_buffer import Calls, Plan, Stream
 
 _IOCTL_32 = 54
@@ -31,9 +31,8 @@ _EXECS = {
 }
 """execve and execveat of a kernel's own ABI and of its 32-bit one."""
 
-_ENOSYS = -38
 _ALL = 200
-"""Calls that every kernel has an event for, at least: x86_64 has some 350, arm64 300."""
+"""Formats of events beside calls with which a file seems to have them all (x86_64, 6.18: 360)."""
 _NEAR = 10_000
 """Records behind a processor's first one in which its call's return is looked for."""
 MOST_BYTES = 1 << 30
@@ -118,7 +117,7 @@ def _enabled(tally: Tally, beside: int, native: dict[int, int], mixed: dict[int,
     if all(mixed[tid] <= 1 for tid in unknown):
         return True
     for (tid, _, outcome, _), (calls, _) in tally.calls.by_task().items():
-        if outcome == _ENOSYS and tid in unknown:
+        if outcome == ENOSYS and tid in unknown:
             unknown[tid] += calls
     return all(mixed[tid] <= most for tid, most in unknown.items())
 

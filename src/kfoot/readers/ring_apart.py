@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from kfoot.readers.call_counts import NEVER, CallTable, outcome_of
 from kfoot.readers.ring_buffer import COMMON, Calls, Plan, Stream, number, records
 
-_ENOSYS = -38
+ENOSYS = -38
+"""Outcome of a call that is not implemented."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class _Calls:
 
     def _end(self, tid: int, outcome: int, ns: int) -> None:
         call = self._open.pop(tid)
-        native = call.native or outcome == _ENOSYS
+        native = call.native or outcome == ENOSYS
         asks = call.nr == (self._ioctl if native else self._apart.narrow_ioctl)
         table = self.native if native else self.narrow
         table.count(tid, call.nr, outcome, call.request if asks else -1, ns)

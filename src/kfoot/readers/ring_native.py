@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from types import ModuleType
 from typing import Any
@@ -63,15 +63,9 @@ def scan_apart(
 
     Raises OSError as ``scan``.
     """
-    words = (
-        apart.narrow_ioctl,
-        sorted(apart.narrow_execs),
-        sorted(apart.execs),
-        sorted(tid for tid in apart.announced if -_HALF <= tid < _HALF),
-    )
     with ExitStack() as stack:
         files = _files(stack, streams)
-        for ring in _rings(stack, module, files, plan, threads, window, apart.beside, words):
+        for ring in _rings(stack, module, files, plan, threads, window, apart):
             _find_gate(ring, plan)
             while ring.step():
                 pass
@@ -88,8 +82,7 @@ def _rings(
     plan: Plan,
     threads: int,
     window: int,
-    lives: Iterable[int] | None = None,
-    apart: tuple[int, list[int], list[int], list[int]] | None = None,
+    apart: Apart | None = None,
 ) -> Iterator[Any]:
     """Scanners of the same: the second is to be taken where the first one gives None.
 
@@ -97,7 +90,7 @@ def _rings(
     beforehand to set it right.
     """
     for indexed in (False, True):
-        ring = _ring(module, files, plan, indexed, threads or threads_here(), window, lives, apart)
+        ring = _ring(module, files, plan, indexed, threads or threads_here(), window, apart)
         stack.callback(ring.stop)
         yield ring
 
@@ -144,8 +137,7 @@ def _ring(
     indexed: bool,
     threads: int,
     window: int,
-    lives: Iterable[int] | None = None,
-    apart: tuple[int, list[int], list[int], list[int]] | None = None,
+    apart: Apart | None = None,
 ) -> Any:
     calls = Calls.of(plan)
     exec_ = plan.event(("sched", "sched_process_exec"))
@@ -162,13 +154,23 @@ def _ring(
         leave_nr=_field(calls.exit_nr),
         ret=_field(calls.ret),
         exec=exec_.id if exec_ else -1,
-        lives=sorted(lives_in(plan) if lives is None else lives),
+        lives=sorted(lives_in(plan) if apart is None else apart.beside),
         ioctl=plan.ioctl,
         until=NEVER_NS if plan.until_ns is None else plan.until_ns,
         gate=plan.gate if plan.gate is not None and -_HALF <= plan.gate < _HALF else None,
         window=window,
         indexed=indexed,
-        apart=apart,
+        apart=None if apart is None else _words(apart),
+    )
+
+
+def _words(apart: Apart) -> tuple[int, list[int], list[int], list[int]]:
+    """As ``tell_apart`` of native/ring_type.c takes it."""
+    return (
+        apart.narrow_ioctl,
+        sorted(apart.narrow_execs),
+        sorted(apart.execs),
+        sorted(tid for tid in apart.announced if -_HALF <= tid < _HALF),
     )
 
 

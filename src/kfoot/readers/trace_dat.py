@@ -128,7 +128,7 @@ def _add(total: Tally, more: Tally) -> Tally:
     events.add(total.events)
     events.add(more.events)
     total.events = events
-    if not total.calls:
+    if not total.calls and not total.compat_calls:
         total.calls, total.compat_calls = more.calls, more.compat_calls
         total.abi_told = more.abi_told
     if not total.lives:
