@@ -34,7 +34,7 @@ def begun(folder: Path, counters: Counters, attached: int, **more: object) -> Me
         "finished": False,
         **more,
     }
-    write(folder, meta)
+    _write(folder, meta)
     return meta
 
 
@@ -55,8 +55,8 @@ def stopped(meta: Meta, counters: Counters) -> list[Loss]:
 def finished(folder: Path, meta: Meta) -> None:
     """All files are whole."""
     meta["finished"] = True
-    write(folder, meta)
+    _write(folder, meta)
 
 
-def write(folder: Path, meta: Meta) -> None:
+def _write(folder: Path, meta: Meta) -> None:
     (folder / "meta.json").write_text(json.dumps(meta, indent=0) + "\n")
