@@ -9,7 +9,9 @@ import fcntl
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,17 @@ def _native() -> str | None:
     return None if native() is not None else native_status()
 
 
+@cache
+def _narrow() -> str | None:
+    """What Debian's gcc-multilib is for."""
+    command = ["gcc", "-m32", "-static", "-x", "c", "-", "-o", "/dev/null"]
+    try:
+        done = subprocess.run(command, input=b"int main(void){return 0;}", capture_output=True)
+    except FileNotFoundError:
+        return "gcc is not installed"
+    return "gcc builds no 32-bit programs" if done.returncode else None
+
+
 _NEEDS: dict[str, Callable[[], str | None]] = {
     "root": _root,
     "native": _native,
@@ -70,6 +83,7 @@ _NEEDS: dict[str, Callable[[], str | None]] = {
     "strace": _program("strace"),
     "clang": _program("clang"),
     "gcc": _program("gcc"),
+    "gcc-32-bit": _narrow,
     "dot": _program("dot"),
     "browser": _program("chromium"),
     "pdftotext": _program("pdftotext"),
