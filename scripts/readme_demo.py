@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main() -> int:
     """Needs demo/*.kfoot; writes README.md."""
-    captures = sorted((ROOT / "demo").glob("*.kfoot"))
+    # In the order in which `make demo` made them and shows them.
+    captures = sorted((ROOT / "demo").glob("*.kfoot"), key=lambda path: path.stat().st_ctime)
     if not captures:
         print("there are no captures in demo/: run `make demo` first", file=sys.stderr)
         return 1
