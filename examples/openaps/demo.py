@@ -79,7 +79,13 @@ def oref0(npm: str) -> Path:
     if not (package / "package.json").is_file():
         print(f"getting {OREF0} from npm", flush=True)
         BUILD.mkdir(parents=True, exist_ok=True)
-        quiet = ["--loglevel=error", "--no-audit", "--no-fund", "--ignore-scripts"]
+        quiet = [
+            "--loglevel=error",
+            "--no-update-notifier",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+        ]
         fetch(OREF0, [npm, "install", *quiet, "--prefix", str(BUILD), OREF0])
     return package.resolve()
 
